@@ -1,0 +1,461 @@
+"""The graph of one database: tables, links, suspicion, validity, history.
+
+Law: every method changes the tables in one stretch. No user code runs here and nothing waits, so whoever reads
+between two calls sees a state in which all invariants hold. The one exception, comparing values, is done by the
+caller beforehand.
+
+Keeps: suspect.push, suspect.deferred, high.bits, history.publish, history.prune, memo.aba.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any, Final, final
+
+from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QuerySuspected, QueryVerified
+from incr._listeners import Listeners
+from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, each_dependent, link, unlink
+from incr._revision import OPEN, Revision
+
+__all__ = ["CLOSED", "At", "Counters", "Graph"]
+
+#: The tables of a revision that is not the newest any more: every look-up misses, and the slow path finds out why.
+CLOSED: Final[Any] = ()
+
+#: More suspects than this are not listed: all dependencies are looked at instead.
+_LISTED_SUSPECTS: Final = 8
+
+
+@final
+class At:
+    """One revision as its readers share it: all handles bound to the revision hold this object, and a write closes it."""
+
+    __slots__ = ("kept", "poison", "revision", "tables", "users")
+
+    def __init__(self, revision: int, tables: Any) -> None:
+        self.revision = revision
+        #: The graph's tables while this revision is the newest, else CLOSED.
+        self.tables = tables
+        #: Frames, snapshots and pulls that are bound to it.
+        self.users = 0
+        #: History entries that this is the newest pinned revision to need.
+        self.kept: list[tuple[Node, Memo]] = []
+        #: Calls that were found on a cycle before they had a frame, with the error they have to end with.
+        self.poison: dict[Node, BaseException] | None = None
+
+
+@final
+class Counters:
+    """What happened to one ingredient's calls in this process."""
+
+    __slots__ = ("backdated", "cancelled", "executed", "joined", "verified")
+
+    def __init__(self) -> None:
+        self.executed = self.verified = self.backdated = self.joined = self.cancelled = 0
+
+
+@final
+class _Untracked:
+    """The table of what the database cannot see; its keys are the reasons that queries gave."""
+
+    name = "untracked"
+    kind = "untracked"
+    index = -1
+
+    def label(self, key: Any) -> str:
+        return f"untracked read ({key})"
+
+    def arguments(self, key: Any) -> tuple[Any, ...]:
+        return (key,)
+
+
+_UNTRACKED: Final = _Untracked()
+
+
+@final
+class Graph:
+    """All that one database knows."""
+
+    def __init__(self, *, check_values: bool = False) -> None:
+        #: The revision of the inputs.
+        self.newest = 0
+        #: Key -> node, by the ingredient's index. A list, because a hit looks into it.
+        self.tables: list[dict[Any, Node]] = []
+        #: The ingredients of `tables`; None where this database has not met the index yet.
+        self.ingredients: list[Any] = []
+        self.at = At(0, self.tables)
+        #: What was written since the last read, with the first revision that wrote it.
+        self.log: dict[Node, int] = {}
+        #: Closed revisions that somebody is bound to, ascending.
+        self.pins: list[At] = []
+        #: Slot -> the node of its presence, for slots that were asked for it.
+        self.presence: dict[Node, Node] = {}
+        #: Ingredient index -> the node of its key set, and the sorted keys with the revision they are right from.
+        self.key_sets: dict[int, Node] = {}
+        self.sorted_keys: dict[int, tuple[int, tuple[Any, ...]]] = {}
+        #: Ingredient index -> exact value -> the canonical instance.
+        self.interned: dict[int, dict[Any, Any]] = {}
+        self.untracked: dict[str, Node] = {}
+        self.counters: dict[Any, Counters] = {}
+        self.listeners = Listeners()
+        #: Memoised values are compared with what they were on every hit.
+        self.check_values = check_values
+        #: Goes up with every change of tables; what a file was written from.
+        self.changes = 0
+        #: What the last save or load left for the next save (owned by `_persist`).
+        self.stored: Any = None
+
+    # --- tables ---------------------------------------------------------------------------------------------------
+
+    def table(self, ingredient: Any) -> dict[Any, Node]:
+        """The ingredient's rows; made when it is met for the first time."""
+        index = ingredient.index
+        while len(self.tables) <= index:
+            self.tables.append({})
+            self.ingredients.append(None)
+        if self.ingredients[index] is None:
+            self.ingredients[index] = ingredient
+            self.counters[ingredient] = Counters()
+        return self.tables[index]
+
+    def slot(self, ingredient: Any, key: Any) -> Node:
+        """The input slot, made as absent since ever if nobody asked for it before."""
+        table = self.table(ingredient)
+        node = table.get(key)
+        if node is None:
+            node = table[key] = _settled(Node(ingredient, key, ABSENT))
+            if ingredient.durability == 2:
+                node.bits = 1 << ingredient.index
+        return node
+
+    def presence_of(self, slot: Node) -> Node:
+        """The node that says whether the slot holds a record."""
+        node = self.presence.get(slot)
+        if node is None:
+            node = _settled(Node(slot.ingredient.presence, slot.key, slot.value is not ABSENT))
+            node.bits = slot.bits
+            node.changed_at = node.valid_from = slot.changed_at
+            for memo in slot.history or ():
+                past = Memo(memo.value is not ABSENT, memo.changed_at, memo.valid_from, memo.valid_to)
+                self._keep(node, past)
+            self.presence[slot] = node
+        return node
+
+    def key_set(self, ingredient: Any) -> Node:
+        """The node that stands for the set of an input's keys."""
+        node = self.key_sets.get(ingredient.index)
+        if node is None:
+            self.table(ingredient)
+            node = self.key_sets[ingredient.index] = _settled(Node(ingredient.key_set, (), True))
+            if ingredient.durability == 2:
+                node.bits = 1 << ingredient.index
+            # Nobody has watched the set until now: all that can be said is that it is as it is.
+            node.changed_at = node.valid_from = self.newest
+        return node
+
+    def untracked_node(self, reason: str) -> Node:
+        """The node that changes in every revision."""
+        node = self.untracked.get(reason)
+        if node is None:
+            node = self.untracked[reason] = _settled(Node(_UNTRACKED, reason, reason))
+        return node
+
+    # --- revisions ------------------------------------------------------------------------------------------------
+
+    def current(self) -> At:
+        """The newest revision, with everything suspect that the writes before it can reach."""
+        at = self.at
+        if at.tables is CLOSED:
+            self._walk_log()
+            at = self.at = At(self.newest, self.tables)
+        return at
+
+    def release(self, at: At) -> None:
+        """One user of *at* less; with the last one goes what only this revision needed."""
+        at.users -= 1
+        if not at.users and at.tables is CLOSED:
+            self._unpin(at)
+
+    # spec: history.prune
+    def _unpin(self, at: At) -> None:
+        place = bisect_left(self.pins, at.revision, key=_revision_of)
+        if place < len(self.pins) and self.pins[place] is at:
+            del self.pins[place]
+        for node, memo in at.kept:
+            holder = self._holder(memo.valid_from, memo.valid_to)
+            if holder is not None:
+                holder.kept.append((node, memo))
+            elif node.history is not None:
+                node.history.remove(memo)
+                node.history = node.history or None
+        at.kept = []
+
+    def _holder(self, valid_from: int, valid_to: int) -> At | None:
+        """The newest pinned revision within the interval."""
+        place = bisect_left(self.pins, valid_to, key=_revision_of) - 1
+        if place >= 0 and self.pins[place].revision >= valid_from:
+            return self.pins[place]
+        return None
+
+    def _keep(self, node: Node, memo: Memo) -> None:
+        """Put *memo* into the node's history if a pinned revision needs it."""
+        if memo.value is EMPTY or not self.pins:
+            return
+        holder = self._holder(memo.valid_from, memo.valid_to)
+        if holder is not None:
+            holder.kept.append((node, memo))
+            if node.history is None:
+                node.history = []
+            node.history.append(memo)
+
+    def find(self, node: Node, revision: int) -> Node | Memo | None:
+        """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
+        if node.covers(revision):
+            return node
+        for memo in node.history or ():
+            if memo.valid_from <= revision < memo.valid_to:
+                return memo
+        return None
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    # spec: write.batch
+    def write(self, changes: Iterable[tuple[Node, Any, int]]) -> int:
+        """Give slots new records (or ABSENT) and durabilities, all in one new revision; no walk, whatever depends.
+
+        The caller has left out what does not change. Returns the revision.
+        """
+        changes = list(changes)
+        if not changes:
+            return self.newest
+        at = self.at
+        if at.tables is not CLOSED:
+            at.tables = CLOSED
+            if at.users:
+                self.pins.append(at)
+        self.newest = revision = self.newest + 1
+        self.changes += 1
+        for slot, value, durability in changes:
+            self._write_slot(slot, value, durability, revision)
+        self.listeners.advanced(revision)
+        return revision
+
+    def _write_slot(self, slot: Node, value: Any, durability: int, revision: int) -> None:
+        ingredient = slot.ingredient
+        if durability == 2:  # from now on readers take the bit instead of a link
+            slot.bits = 1 << ingredient.index
+        toggled = (value is ABSENT) is not (slot.value is ABSENT)
+        self._change(slot, value, revision)
+        slot.hot = value is not ABSENT
+        if toggled:
+            presence = self.presence.get(slot)
+            if presence is not None:
+                presence.bits |= slot.bits
+                self._change(presence, value is not ABSENT, revision)
+            keys = self.key_sets.get(ingredient.index)
+            if keys is not None:
+                self._change(keys, True, revision)
+        if self.listeners.any:
+            event = InputRemoved if value is ABSENT else InputSet
+            self.listeners.emit(event(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
+
+    def _change(self, node: Node, value: Any, revision: int) -> None:
+        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
+        node.value = value
+        node.changed_at = node.valid_from = revision
+        node.encoded = None
+        if node.dependents is not None or node.bits:
+            self.log.setdefault(node, revision)
+
+    # spec: suspect.deferred
+    def _walk_log(self) -> None:
+        log, self.log = self.log, {}
+        for node in self.untracked.values():
+            node.changed_at = node.valid_from = self.newest
+            self._suspect_dependents(node, self.at.revision + 1)
+        for node, revision in log.items():
+            self._suspect_dependents(node, revision)
+            if node.bits:
+                self._suspect_readers(node, revision)
+
+    # spec: suspect.push
+    def _suspect_dependents(self, node: Node, revision: int) -> None:
+        stack = [node]
+        while stack:
+            source = stack.pop()
+            for dependent in each_dependent(source):
+                suspects = dependent.suspects
+                if suspects is None:
+                    self._close(dependent, [source], source, revision)
+                    stack.append(dependent)
+                elif suspects is not SCAN and source not in suspects:
+                    if len(suspects) < _LISTED_SUSPECTS:
+                        suspects.append(source)
+                    else:
+                        dependent.suspects = SCAN
+
+    # spec: high.bits
+    def _suspect_readers(self, slot: Node, revision: int) -> None:
+        """Suspect every call that has the slot's bit: HIGH inputs do not know who read them."""
+        bits = slot.bits
+        for ingredient, table in zip(self.ingredients, self.tables, strict=True):
+            if ingredient is None or ingredient.kind != "query":
+                continue
+            for node in table.values():
+                if node.bits & bits:
+                    if node.suspects is None:
+                        self._close(node, SCAN, slot, revision)
+                    else:
+                        node.suspects = SCAN
+
+    def _close(self, node: Node, suspects: list[Node], cause: Node, revision: int) -> None:
+        node.suspects = suspects
+        node.hot = False
+        node.valid_to = revision
+        node.cause = cause
+        if self.listeners.any:
+            self.listeners.emit(QuerySuspected(node.ingredient.name, node.ingredient.arguments(node.key)))
+
+    # --- outcomes -------------------------------------------------------------------------------------------------
+
+    def verified(self, node: Node, revision: int) -> None:
+        """The call's dependencies are what they were: its outcome is good at *revision*, the newest one."""
+        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+        self._settle(node, revision)
+        self.counters[node.ingredient].verified += 1
+        if self.listeners.any:
+            self.listeners.emit(QueryVerified(node.ingredient.name, node.ingredient.arguments(node.key)))
+
+    def verified_as_of(self, node: Node, at: At) -> Memo:
+        """The call's dependencies were at *at*, a closed revision, what they were when it was current."""
+        memo = Memo(node.value, node.changed_at, at.revision, at.revision + 1)
+        self._keep(node, memo)
+        self.counters[node.ingredient].verified += 1
+        return memo
+
+    def publish(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Node | Memo:
+        """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`.
+
+        Returns where the outcome can be read.
+        """
+        self.changes += 1
+        self.counters[node.ingredient].executed += 1
+        if self.listeners.any:
+            self.listeners.emit(QueryExecuted(node.ingredient.name, node.ingredient.arguments(node.key)))
+        if node.value is EMPTY and node.suspects is None and node.valid_from <= at.revision:
+            # It was good, only its value was gone: no stamp moves, so nothing that used it has to look again.
+            node.value = outcome
+            node.hot = type(outcome) is not Failure and not self.check_values
+            return node
+        if at.tables is CLOSED:
+            return self._publish_late(node, at, outcome, dependencies, unchanged)
+        revision = at.revision
+        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+        self._relink(node, dependencies)
+        if unchanged:
+            self._backdated(node)
+        else:
+            node.value = outcome
+            node.changed_at = revision
+            node.encoded = None
+        self._settle(node, revision)
+        return node
+
+    # spec: history.publish
+    def _publish_late(
+        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool
+    ) -> Memo:
+        """Inputs were written while the call ran: its outcome is right at its own revision, maybe nowhere else."""
+        revision = at.revision
+        older = node.valid_from <= revision  # the current outcome, if any, is from before this one
+        changed_at = node.changed_at if unchanged and older else revision
+        memo = Memo(outcome, changed_at, revision, revision + 1)
+        self._keep(node, memo)
+        # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
+        if older and all(dependency.covers(revision) for dependency in dependencies):
+            self._relink(node, dependencies)
+            if not (unchanged and node.value is not EMPTY):
+                node.value = outcome
+                node.encoded = None
+            node.changed_at = changed_at
+            self._settle(node, revision)
+            closed = [dependency for dependency in dependencies if dependency.suspects is not None]
+            if closed:
+                node.valid_to = min(dependency.valid_to for dependency in closed)
+                node.suspects = closed if len(closed) <= _LISTED_SUSPECTS else SCAN
+                node.cause = closed[0]
+                node.hot = False
+        return memo
+
+    def _backdated(self, node: Node) -> None:
+        self.counters[node.ingredient].backdated += 1
+        if self.listeners.any:
+            self.listeners.emit(QueryBackdated(node.ingredient.name, node.ingredient.arguments(node.key)))
+
+    def _settle(self, node: Node, revision: int) -> None:
+        """The outcome is good from *revision* on."""
+        kind = type(node.value)
+        node.valid_from = revision
+        node.valid_to = OPEN
+        node.suspects = None
+        node.hot = (
+            kind is not Failure and kind is not Stored and node.value is not EMPTY and not self.check_values
+        )
+
+    def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
+        """Dependents are linked before the node is good: a write in between must find it."""
+        before = node.dependencies
+        if before != dependencies:
+            kept = set(before)
+            for dependency in dependencies:
+                if dependency not in kept:
+                    link(dependency, node)
+            kept = set(dependencies)
+            for dependency in before:
+                if dependency not in kept:
+                    unlink(dependency, node)
+            node.dependencies = dependencies
+        bits = 0
+        for dependency in dependencies:
+            bits |= dependency.bits
+        grown = bits & ~node.bits
+        node.bits = bits
+        if grown and node.dependents is not None:
+            self._spread_bits(node, grown)
+
+    def _spread_bits(self, node: Node, bits: int) -> None:
+        """Dependents learn of new bits even where the outcome is backdated and they do not run."""
+        stack = [node]
+        while stack:
+            for dependent in each_dependent(stack.pop()):
+                if bits & ~dependent.bits:
+                    dependent.bits |= bits
+                    stack.append(dependent)
+
+    # --- for tests ------------------------------------------------------------------------------------------------
+
+    def check_invariant(self) -> None:
+        """Assert what must hold between any two calls into the graph (pending writes are walked first)."""
+        self.current()
+        for table in self.tables:
+            for node in table.values():
+                node.check_invariant()
+        revisions = [pin.revision for pin in self.pins]
+        assert revisions == sorted(set(revisions)), "pins are not ascending"
+        assert all(pin.users > 0 for pin in self.pins), "a pin without users"
+        kept = sum(len(pin.kept) for pin in self.pins)
+        nodes = [*self.presence.values(), *self.key_sets.values(), *(n for t in self.tables for n in t.values())]
+        assert kept == sum(len(node.history or ()) for node in nodes), "history that no pin needs"
+
+
+def _settled(node: Node) -> Node:
+    node.valid_to = OPEN
+    node.suspects = None
+    return node
+
+
+def _revision_of(at: At) -> int:
+    return at.revision
+
+

@@ -1,0 +1,118 @@
+"""The little that incr needs of an event loop, for whichever one is running: wait, be woken, let others run.
+
+Law: no event loop is imported here that the program has not imported itself, and none is needed before somebody has
+to wait.
+
+Keeps: loop.free, loop.both, loop.checkpoint.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
+from typing import Any, Protocol
+
+__all__ = ["Wakeup", "checkpoint", "in_fresh_task", "new_wakeup"]
+
+
+class Wakeup(Protocol):
+    """Wait once, until it is set from the same thread."""
+
+    def set(self) -> None:
+        """Let the waiting task go on. Setting twice is fine."""
+        ...
+
+    async def wait(self) -> None:
+        """Return when set; may be cancelled."""
+        ...
+
+
+class _AsyncioWakeup:
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: Any) -> None:
+        self._future = loop.create_future()
+
+    def set(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await self._future
+
+
+# spec: loop.both
+def _trio() -> Any:
+    """The trio module if the caller runs in a trio task, else None."""
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
+
+
+def _asyncio_loop() -> Any:
+    """The running asyncio loop, if there is one."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def new_wakeup() -> Wakeup:
+    """Something to wait for on the running loop.
+
+    Raises:
+        RuntimeError: neither trio nor asyncio runs here.
+    """
+    trio = _trio()
+    if trio is not None:
+        event: Wakeup = trio.Event()
+        return event
+    loop = _asyncio_loop()
+    if loop is not None:
+        return _AsyncioWakeup(loop)
+    raise RuntimeError(
+        "an awaited query has to wait for another task, but neither trio nor asyncio is running here; "
+        "call it from trio.run(...) or asyncio.run(...)"
+    )
+
+
+@coroutine
+def _bare_yield() -> Generator[None, None, None]:
+    yield
+
+
+# spec: loop.checkpoint
+async def checkpoint() -> None:
+    """Let other tasks run and cancellation in; nothing where no loop is running."""
+    trio = _trio()
+    if trio is not None:
+        await trio.lowlevel.checkpoint()
+    elif _asyncio_loop() is not None:
+        await _bare_yield()
+
+
+# spec: depth.async
+async def in_fresh_task(function: Callable[[], Awaitable[Any]]) -> Any:
+    """Await ``function()`` in a task of its own, whose stack starts empty; cancelled with the caller."""
+    trio = _trio()
+    if trio is None:
+        loop = _asyncio_loop()
+        if loop is None:
+            return await function()
+        return await loop.create_task(_run(function))
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    async def run() -> None:
+        try:
+            result.append(await function())
+        except BaseException as error:  # carried over unwrapped: a nursery would put it into a group
+            failure.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+    if failure:
+        raise failure.pop()
+    return result.pop()
+
+
+async def _run(function: Callable[[], Awaitable[Any]]) -> Any:
+    return await function()
