@@ -1,0 +1,74 @@
+"""What is run to check a change; `nox --list` names it all. `.ci/run` runs the part that must pass for each change."""
+
+from __future__ import annotations
+
+import shutil
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types", "docs"]
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, extras: str) -> None:
+    """Install the package with *extras* as a user would. What an earlier build left behind would go into the wheel."""
+    shutil.rmtree("build", ignore_errors=True)
+    session.install(f".[{extras}]")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests, against the installed package."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install("ruff>=0.17,<0.18")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy and pyright, strict, over the package and over right and wrong programs."""
+    install(session, "types")
+    session.run("mypy", "--strict")
+    session.run("pyright")
+    session.run("pytest", "tests/typing")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines and branches the tests reach, subprocesses included."""
+    install(session, "test")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
+def deep(session: nox.Session) -> None:
+    """The random tests with many more examples: minutes to hours."""
+    install(session, "test")
+    profile = {"INCR_HYPOTHESIS_PROFILE": "deep"}
+    session.run("pytest", "--timeout=0", "tests/properties", *session.posargs, env=profile)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """What things cost; see benchmarks/RESULTS.md for the commands that compare with other packages."""
+    install(session, "test")
+    session.run("python", "benchmarks", *session.posargs)
