@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, Final, final
 
+from incr._checks import ValueChecks
 from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QuerySuspected, QueryVerified
 from incr._listeners import Listeners
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, each_dependent, link, unlink
@@ -99,8 +100,8 @@ class Graph:
         self.untracked: dict[str, Node] = {}
         self.counters: dict[Any, Counters] = {}
         self.listeners = Listeners()
-        #: Memoised values are compared with what they were on every hit.
-        self.check_values = check_values
+        #: Copies of memoised values, compared on every read; None unless the program asked for it.
+        self.checks = ValueChecks() if check_values else None
         #: Goes up with every change of tables; what a file was written from.
         self.changes = 0
         #: What the last save or load left for the next save (owned by `_persist`).
@@ -346,7 +347,7 @@ class Graph:
         if node.value is EMPTY and node.suspects is None and node.valid_from <= at.revision:
             # It was good, only its value was gone: no stamp moves, so nothing that used it has to look again.
             node.value = outcome
-            node.hot = type(outcome) is not Failure and not self.check_values
+            self.warm(node)
             return node
         if at.tables is CLOSED:
             return self._publish_late(node, at, outcome, dependencies, unchanged)
@@ -395,12 +396,20 @@ class Graph:
 
     def _settle(self, node: Node, revision: int) -> None:
         """The outcome is good from *revision* on."""
-        kind = type(node.value)
         node.valid_from = revision
         node.valid_to = OPEN
         node.suspects = None
+        self.warm(node)
+
+    def warm(self, node: Node) -> None:
+        """Let hits take the value if there is one that they may take."""
+        kind = type(node.value)
         node.hot = (
-            kind is not Failure and kind is not Stored and node.value is not EMPTY and not self.check_values
+            node.suspects is None
+            and kind is not Failure
+            and kind is not Stored
+            and node.value is not EMPTY
+            and self.checks is None
         )
 
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
@@ -450,6 +459,7 @@ class Graph:
 
 
 def _settled(node: Node) -> Node:
+    node.valid_from = 0
     node.valid_to = OPEN
     node.suspects = None
     return node

@@ -8,7 +8,6 @@ Keeps: event.order.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import final
@@ -95,6 +94,8 @@ class Listeners:
         try:
             subscription.callback(event)
         except Exception:
+            import logging  # 10 ms that a program without a failing callback need not pay
+
             # The change has happened and whoever made it is not to blame.
             logging.getLogger("incr").exception("a subscriber failed on %r and is not told any more", event)
             subscription.close()

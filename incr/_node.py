@@ -15,7 +15,7 @@ from incr._revision import OPEN
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["ABSENT", "EMPTY", "SCAN", "Ingredient", "Memo", "Failure", "Node", "Stored", "each_dependent", "link", "unlink"]
+__all__ = ["ABSENT", "EMPTY", "NEVER", "SCAN", "Ingredient", "Memo", "Failure", "Node", "Stored", "each_dependent", "link", "unlink"]
 
 
 class Ingredient(Protocol):
@@ -51,6 +51,10 @@ class Marker:
 EMPTY: Final = Marker("EMPTY")
 #: The value of an input slot that holds no record.
 ABSENT: Final = Marker("ABSENT")
+
+
+#: As `valid_from`: before every revision.
+NEVER: Final = -1
 
 
 @final
@@ -147,6 +151,7 @@ class Node:
     #: Newest revision at which the value differed from the one before it; changed_at <= valid_from for calls.
     changed_at: int
     #: The outcome is right for every revision R with valid_from <= R < valid_to. valid_to == OPEN iff suspects is None.
+    #: valid_from is NEVER for a call that has to run whatever its dependencies say: it is new, or its code is.
     valid_from: int
     valid_to: int
     #: What the call read, in the order of reading, each once.
@@ -175,7 +180,7 @@ class Node:
         self.value = value
         self.hot = False
         self.changed_at = 0
-        self.valid_from = 0
+        self.valid_from = NEVER
         self.valid_to = 0
         self.dependencies = ()
         self.dependents = None

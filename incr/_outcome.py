@@ -1,0 +1,134 @@
+"""What an execution leaves behind: the steps that both drivers share before and after the body.
+
+Law: what must not be interrupted is here, and has no await. The one place where user code is called is the
+comparison of two values, and it happens before anything changes.
+
+Keeps: memo.backdate, memo.equality, memo.shared, error.outcome, error.note, error.traceback, error.interrupt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from incr._errors import MutatedValueError
+from incr._events import QueryCancelled
+from incr._exact import same, same_error
+from incr._flight import claim, hand_over, land
+from incr._frame import Frame
+from incr._graph import CLOSED, At, Graph
+from incr._node import EMPTY, Failure, Memo, Node, Stored
+
+__all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "readable", "take"]
+
+#: These speak of the machine, not of the inputs: they propagate, and nothing is stored.
+NOT_OUTCOMES = (RecursionError, MemoryError)
+
+_HERE = os.path.dirname(__file__) + os.sep
+
+
+class _Note(str):
+    """The line that says in which call an exception first came up; a type of its own, to find it again."""
+
+    __slots__ = ()
+
+
+def begin(graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> Frame:
+    """A frame that has claimed the call's flight."""
+    frame = Frame(graph, at, node, parent, through)
+    if at.poison is not None:
+        frame.cycle = at.poison.get(node)
+    claim(frame)
+    at.users += 1
+    return frame
+
+
+def conclude(frame: Frame, outcome: Any, seconds: float) -> Node | Memo:
+    """Publish what the body gave, wake those who wait, and end the frame. Returns where the outcome can be read."""
+    graph, node, at = frame._graph, frame.node, frame.at
+    reads = frame._reads
+    if frame.cycle is not None:
+        outcome = Failure(frame.cycle, frame.cycle.__traceback__)
+        # Which of the calls on the loop are recorded depends on where it was entered: look again in each revision.
+        reads[graph.untracked_node("on a cycle")] = None
+    unchanged = _unchanged(node, at, outcome)
+    holder = graph.publish(node, at, outcome, tuple(reads), unchanged)
+    node.cost = seconds
+    if graph.checks is not None:
+        graph.checks.note(node)
+    land(frame, holder)
+    graph.release(at)
+    return holder
+
+
+# spec: error.interrupt
+def abandon(frame: Frame) -> None:
+    """The body ended without an outcome: the memo stays as it was, and a follower takes over if there is one."""
+    graph, node = frame._graph, frame.node
+    graph.counters[node.ingredient].cancelled += 1
+    if graph.listeners.any:
+        graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
+    hand_over(frame)
+    graph.release(frame.at)
+
+
+# spec: memo.backdate
+def _unchanged(node: Node, at: At, outcome: Any) -> bool:
+    """Whether the outcome is the same as the memo's current one, so that nothing that used that has to run."""
+    if node.valid_from > at.revision and at.tables is CLOSED:
+        return False  # the current one is newer: not the one before this
+    if type(node.value) is Stored:
+        node.value = node.value.decode()
+    before = node.value
+    if before is EMPTY:
+        return False
+    if type(before) is Failure or type(outcome) is Failure:
+        return type(before) is type(outcome) and same_error(before.error, outcome.error)
+    equal = node.ingredient.equal
+    if equal is None:
+        return same(before, outcome)
+    if equal is False:
+        return False
+    try:
+        return equal(before, outcome) is True
+    except Exception:
+        return False
+
+
+# spec: error.outcome
+def failure(frame: Frame, error: Exception) -> Failure:
+    """An exception as an outcome: with its traceback from the body on, and a note that names the call, once."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith((_HERE, "<incr ")):
+        traceback = traceback.tb_next
+    # spec: error.note
+    if not any(type(note) is _Note for note in getattr(error, "__notes__", ())):
+        error.add_note(_Note(f"in the query call {frame.node.label()}"))
+    return Failure(error, traceback)
+
+
+def readable(graph: Graph, holder: Node | Memo | None) -> bool:
+    """Whether the outcome is there; a value that is still in a file's bytes is decoded now."""
+    if holder is None:
+        return False
+    if type(holder.value) is Stored:
+        holder.value = holder.value.decode()
+        if type(holder) is Node:
+            graph.warm(holder)
+    return holder.value is not EMPTY
+
+
+def take(graph: Graph, node: Node, holder: Node | Memo) -> Any:
+    """The value of an outcome; an outcome that is an exception is raised."""
+    value = holder.value
+    if type(value) is Failure:
+        value.throw()
+    # spec: memo.shared
+    if graph.checks is not None and not graph.checks.intact(node):
+        raise MutatedValueError(
+            f"the value of {node.label()} was changed in place after the call had returned it; memoised values are "
+            "shared, so return an immutable one (a tuple, a frozenset, a frozen dataclass) or copy it before changing it"
+        )
+    return value
+

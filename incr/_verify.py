@@ -1,0 +1,154 @@
+"""Verification: what has to run before a call is known to be good, and nothing else.
+
+The two generators here yield one call at a time that has to run, and are driven by two short loops, one sync, one
+async (`_execute`, `_aexecute`). They use an explicit stack, so depth costs memory only.
+
+Law: dependencies are taken in the order in which the body read them, and nothing behind the first changed one is
+touched: a later one may not even exist if an earlier one took another branch. A wait may lie behind every yield, so
+after each one every decision is made anew.
+
+Keeps: memo.minimal, memo.order, memo.dynamic, error.handled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any, Final
+
+from incr._graph import CLOSED, At, Graph
+from incr._node import EMPTY, NEVER, SCAN, Node
+
+__all__ = ["CYCLE", "Steps", "verify", "verify_as_of"]
+
+#: The driver's answer if running the call would close a cycle: for whoever depends on it, that is a change.
+CYCLE: Final[Any] = object()
+
+#: Yields (call that has to run, the calls that are being verified: from the one that was asked for down to it).
+#: The list is the generator's own; it stays as it is until the generator goes on.
+Steps = Generator[tuple[Node, list[Node]], Any, None]
+
+
+# spec: memo.minimal
+def verify(graph: Graph, root: Node, at: At) -> Steps:
+    """Make *root* good at *at*, the newest revision; ends early if a write closes it. The root comes last, if at all."""
+    stack = [root]
+    pending = [_in_order(root)]
+    since = [root.valid_from]  # what the pending iterator was made for
+    looked_at: list[Node | None] = [None]
+    on_stack = {root}
+
+    def pop() -> None:
+        on_stack.discard(stack.pop())
+        pending.pop()
+        since.pop()
+        looked_at.pop()
+
+    changed = False
+    while stack and at.tables is not CLOSED:
+        node = stack[-1]
+        if node.suspects is None:  # somebody else saw to it during a wait
+            pop()
+            changed = False
+            continue
+        if node.valid_from != since[-1]:
+            pending[-1], since[-1], looked_at[-1] = _in_order(node), node.valid_from, None
+        if not changed:
+            found = _next_suspect(node, pending[-1], looked_at[-1])
+            if found is not None and found.suspects is not None and found.changed_at <= node.valid_from:
+                if found not in on_stack:
+                    looked_at[-1] = found
+                    stack.append(found)
+                    pending.append(_in_order(found))
+                    since.append(found.valid_from)
+                    looked_at.append(None)
+                    on_stack.add(found)
+                    continue
+            changed = found is not None or node.valid_from == NEVER
+            if found is not None:
+                node.cause = found
+        if not changed:
+            graph.verified(node, at.revision)
+            pop()
+            continue
+        # Whatever comes of it, the node is looked at again above: good, or its reader has to run too.
+        changed = (yield node, stack) is CYCLE
+        if changed:
+            pop()
+
+
+def _in_order(node: Node) -> Iterator[Node]:
+    """What may have changed, in the order in which the body read it."""
+    suspects = node.suspects
+    if suspects is SCAN or suspects is None:
+        return iter(node.dependencies)
+    if len(suspects) == 1:
+        return iter(tuple(suspects))
+    listed = set(suspects)
+    return iter([dependency for dependency in node.dependencies if dependency in listed])
+
+
+def _next_suspect(node: Node, pending: Iterator[Node], last: Node | None) -> Node | None:
+    """The next dependency that changed since the node was good, or that may have; None if there is none left."""
+    if last is not None and (last.changed_at > node.valid_from or last.suspects is not None):
+        return last
+    valid_from = node.valid_from
+    for dependency in pending:
+        if dependency.changed_at > valid_from or dependency.suspects is not None:
+            return dependency
+    return None
+
+
+def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
+    """Find out whether *root*'s outcome was right at *at*, a closed revision; what is found goes into the history."""
+    revision = at.revision
+    stack = [root]
+    places = [0]
+    since = [root.valid_from]
+    on_stack = {root}
+
+    def pop() -> None:
+        on_stack.discard(stack.pop())
+        places.pop()
+        since.pop()
+
+    changed = False
+    while stack:
+        node = stack[-1]
+        if graph.find(node, revision) is not None:
+            pop()
+            changed = False
+            continue
+        if not changed:
+            blocked = None
+            changed = (
+                not NEVER < node.valid_from <= revision or node.valid_from != since[-1] or node.value is EMPTY
+            )
+            if not changed:
+                changed, blocked = _scan_as_of(graph, node, revision, places)
+            if blocked is not None and blocked not in on_stack:
+                on_stack.add(blocked)
+                stack.append(blocked)
+                places.append(0)
+                since.append(blocked.valid_from)
+                continue
+            changed = changed or blocked is not None
+        if not changed:
+            graph.verified_as_of(node, at)
+            continue
+        changed = (yield node, stack) is CYCLE
+        if changed:
+            pop()
+
+
+def _scan_as_of(graph: Graph, node: Node, revision: int, places: list[int]) -> tuple[bool, Node | None]:
+    """Go on along the dependencies: (one differs, None), or (False, the call whose outcome is to be found first)."""
+    dependencies = node.dependencies
+    while places[-1] < len(dependencies):
+        dependency = dependencies[places[-1]]
+        found = graph.find(dependency, revision)
+        if found is None:
+            return (False, dependency) if dependency.ingredient.kind == "query" else (True, None)
+        if found.changed_at > node.valid_from:
+            return True, None
+        places[-1] += 1
+    return False, None

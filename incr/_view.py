@@ -1,0 +1,205 @@
+"""View: what one reads through, be it a database, a snapshot or the frame of a running query.
+
+Law: a read is answered as of the revision that the handle is bound to, and recorded in the frame that made it before
+the answer is handed out.
+
+Keeps: read.slot, read.missing, read.get, read.presence, read.keys, read.revision, read.untracked, intern.identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from incr._errors import MissingInputError, short_repr
+from incr._exact import PLAIN, exact_key
+from incr._node import ABSENT, Memo, Node
+from incr._revision import Revision
+
+if TYPE_CHECKING:
+    from incr._graph import At, Graph
+
+__all__ = ["View"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class View:
+    """A handle to read through: a `Database`, a `Snapshot`, or the frame that a running query is given.
+
+    Annotate a query's first parameter with it.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_graph", "_reads", "_sync")
+
+    _graph: Graph
+    #: The revision that reads are bound to.
+    _at: At
+    #: What the running call has read, in order; None for handles that record nothing.
+    _reads: Any
+    #: Whether this is the frame of a plain `def` query, which cannot await.
+    _sync: bool
+
+    def _enter(self) -> tuple[Any, Any, At]:
+        """Who records the next read, which frame it is made from, and the revision that it is bound to."""
+        raise NotImplementedError  # each of the three handles has its own
+
+    @property
+    def revision(self) -> Revision:
+        """The revision that reads through this handle are bound to."""
+        return Revision(self._enter()[2].revision)
+
+    # spec: read.slot
+    @overload
+    def __getitem__(self, slot: type[R], /) -> R: ...
+    @overload
+    def __getitem__(self, slot: tuple[type[R], Hashable], /) -> R: ...
+    def __getitem__(self, slot: Any, /) -> Any:
+        """The record: ``db[Source, "a.py"]``, or ``db[Settings]`` for a singleton.
+
+        Raises:
+            MissingInputError: there is no such record; a `KeyError` too.
+        """
+        try:
+            if type(slot) is tuple:
+                record, key = slot
+                node = self._at.tables[record.__incr__.index][key if type(key) in PLAIN else exact_key(key)]
+            else:
+                node = self._at.tables[slot.__incr__.index][()]
+        except (AttributeError, LookupError, TypeError, ValueError):
+            pass  # the slow path finds out what it was
+        else:
+            if node.hot and self._reads is not None:
+                self._reads[node] = None
+                return node.value
+        record, key = _parts(slot)
+        value = self._slot_value(record, key)
+        if value is ABSENT:
+            raise MissingInputError(record, key)
+        return value
+
+    @overload
+    def get(self, record: type[R], /) -> R | None: ...
+    @overload
+    def get(self, record: type[R], key: Hashable, /) -> R | None: ...
+    @overload
+    def get(self, record: type[R], key: Hashable, /, default: T) -> R | T: ...
+    # spec: read.get
+    def get(self, record: Any, key: Hashable = (), /, default: Any = None) -> Any:
+        """The record, or *default* where there is none. Depends on the record and on its absence."""
+        value = self._slot_value(record, key)
+        return default if value is ABSENT else value
+
+    # spec: read.presence
+    def __contains__(self, slot: type[Any] | tuple[type[Any], Hashable], /) -> bool:
+        """Whether there is such a record. Depends on its presence only, not on what is in it."""
+        record, key = _parts(slot)
+        reader, _, at = self._enter()
+        node = self._graph.slot(_input(record), _key(record, key))
+        present = _value_at(self._graph.find(node, at.revision)) is not ABSENT
+        if reader is not None:
+            reader._reads[self._graph.presence_of(node)] = None
+        return present
+
+    # spec: read.keys
+    def keys(self, record: type[Any], /) -> Iterator[Any]:
+        """The keys of all records of the class, sorted. Depends on the set of keys only."""
+        ingredient = _input(record)
+        reader, _, at = self._enter()
+        graph = self._graph
+        node = graph.key_set(ingredient)
+        if reader is not None:
+            reader._reads[node] = None
+        known = graph.sorted_keys.get(ingredient.index)
+        if known is not None and known[0] == node.changed_at and node.covers(at.revision):
+            return iter(known[1])
+        table = graph.table(ingredient)
+        present = [key for key, slot in table.items() if _value_at(graph.find(slot, at.revision)) is not ABSENT]
+        keys = ingredient.sorted_keys(present)
+        if node.covers(at.revision):
+            graph.sorted_keys[ingredient.index] = (node.changed_at, keys)
+        return iter(keys)
+
+    # spec: intern.identity
+    def intern(self, value: R, /) -> R:
+        """The one instance in this database that is equal to *value*: equal values become identical.
+
+        Raises:
+            TypeError: *value* is not an instance of an `incr.interned` class, or not hashable.
+        """
+        ingredient = getattr(type(value), "__incr__", None)
+        if ingredient is None or ingredient.kind != "interned":
+            raise TypeError(f"only instances of @incr.interned classes can be interned, not {short_repr(value)}")
+        self._enter()  # a finished frame is told so
+        instances = self._graph.interned.setdefault(ingredient.index, {})
+        self._graph.table(ingredient)
+        try:
+            instance: R = instances.setdefault(value, value)
+        except TypeError as error:
+            raise TypeError(f"{short_repr(value)} cannot be interned: {error}") from error
+        return instance
+
+    # spec: read.untracked
+    def untracked(self, reason: str, /) -> None:
+        """Declare that the running query reads something that the database cannot see.
+
+        The call runs again at the first read after each new revision. Outside of a query nothing happens.
+        *reason* is shown by `explain`.
+        """
+        if not isinstance(reason, str) or not reason:
+            raise TypeError(f"untracked() wants the reason as a non-empty string, not {short_repr(reason)}")
+        reader = self._enter()[0]
+        if reader is not None:
+            reader._reads[self._graph.untracked_node(reason)] = None
+
+    def _slot_value(self, record: Any, key: Any) -> Any:
+        """The record or ABSENT, recorded as read."""
+        reader, _, at = self._enter()
+        node = self._graph.slot(_input(record), _key(record, key))
+        if reader is not None:
+            reader._reads[node] = None
+        return _value_at(self._graph.find(node, at.revision))
+
+
+def _value_at(found: Node | Memo | None) -> Any:
+    # A slot is as old as the database or made as absent since ever, and what a pinned revision needs is kept.
+    assert found is not None
+    return found.value
+
+
+def _parts(slot: Any) -> tuple[Any, Any]:
+    if type(slot) is not tuple:
+        return slot, ()
+    if len(slot) != 2:
+        raise TypeError(
+            f"a slot is a record class, or (record class, key); not {short_repr(slot)}; "
+            "the key of several key fields is their tuple: db[Record, (a, b)]"
+        )
+    return slot
+
+
+def _input(record: Any) -> Any:
+    ingredient = getattr(record, "__incr__", None)
+    if ingredient is None or ingredient.kind != "input" or not isinstance(record, type):
+        raise TypeError(f"{short_repr(record)} is not a class declared with @incr.input")
+    return ingredient
+
+
+def _key(record: Any, key: Any) -> Any:
+    ingredient = record.__incr__
+    fields = ingredient.key_fields
+    if not fields and key != ():
+        raise TypeError(f"{ingredient.name} is a singleton: ask for db[{ingredient.name}], without a key")
+    if fields and key == () and len(fields) != 1:
+        raise TypeError(f"{ingredient.name} has the key fields {', '.join(fields)}: ask for db[{ingredient.name}, key]")
+    if len(fields) > 1 and (type(key) is not tuple or len(key) != len(fields)):
+        raise TypeError(f"the key of {ingredient.name} is the tuple ({', '.join(fields)}), not {short_repr(key)}")
+    try:
+        exact = exact_key(key)
+        hash(exact)
+    except TypeError as error:
+        raise TypeError(f"{short_repr(key)} cannot be a key of {ingredient.name}: {error}") from error
+    return exact
+
+
