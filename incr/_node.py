@@ -135,6 +135,7 @@ class Node:
         "hot",
         "ingredient",
         "key",
+        "ran_at",
         "suspects",
         "valid_from",
         "valid_to",
@@ -169,6 +170,8 @@ class Node:
     history: list[Memo] | None
     #: One bit for each HIGH ingredient that was read, directly or not. On a slot: its ingredient's bit once it was HIGH.
     bits: int
+    #: The revision that the last execution in this process was bound to; NEVER if there was none.
+    ran_at: int
     #: Seconds that the last execution took, calls that it made included; 0.0 if it did not run in this process.
     cost: float
     #: The outcome's bytes as last written or read, while they are still right; else None.
@@ -189,6 +192,7 @@ class Node:
         self.flight = None
         self.history = None
         self.bits = 0
+        self.ran_at = NEVER
         self.cost = 0.0
         self.encoded = None
 

@@ -55,6 +55,7 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Node | Memo:
     unchanged = _unchanged(node, at, outcome)
     holder = graph.publish(node, at, outcome, tuple(reads), unchanged)
     node.cost = seconds
+    node.ran_at = at.revision
     if graph.checks is not None:
         graph.checks.note(node)
     land(frame, holder)

@@ -19,6 +19,8 @@ class Revision(int):
     def __repr__(self) -> str:
         return f"Revision({int(self)})"
 
+    __str__ = int.__repr__
+
 
 class Durability(enum.IntEnum):
     """How rarely an input changes. It is a hint about cost and never changes an answer.

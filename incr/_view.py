@@ -19,7 +19,7 @@ from incr._revision import Revision
 if TYPE_CHECKING:
     from incr._graph import At, Graph
 
-__all__ = ["View"]
+__all__ = ["View", "slot_of"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class View:
         """Whether there is such a record. Depends on its presence only, not on what is in it."""
         record, key = _parts(slot)
         reader, _, at = self._enter()
-        node = self._graph.slot(_input(record), _key(record, key))
+        node = slot_of(self._graph, record, key)
         present = _value_at(self._graph.find(node, at.revision)) is not ABSENT
         if reader is not None:
             reader._reads[self._graph.presence_of(node)] = None
@@ -156,7 +156,7 @@ class View:
     def _slot_value(self, record: Any, key: Any) -> Any:
         """The record or ABSENT, recorded as read."""
         reader, _, at = self._enter()
-        node = self._graph.slot(_input(record), _key(record, key))
+        node = slot_of(self._graph, record, key)
         if reader is not None:
             reader._reads[node] = None
         return _value_at(self._graph.find(node, at.revision))
@@ -203,3 +203,12 @@ def _key(record: Any, key: Any) -> Any:
     return exact
 
 
+
+
+def slot_of(graph: Graph, record: Any, key: Any) -> Node:
+    """The slot of a record class and a key.
+
+    Raises:
+        TypeError: the class is not an input, or the key is not one of its keys.
+    """
+    return graph.slot(_input(record), _key(record, key))
