@@ -1,0 +1,21 @@
+"""What all tests share: the profiles of the random tests, and the mark that ties a test to a rule of docs/spec.md."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Random tests say how to repeat a failure (a blob, or the seed in pytest's header), and never depend on the clock.
+settings.register_profile(
+    "ci", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "deep", parent=settings.get_profile("ci"), max_examples=5_000, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile(os.environ.get("INCR_HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "spec(*ids): the rules of docs/spec.md that the test would see broken")
