@@ -160,6 +160,8 @@ class Graph:
         node = self.untracked.get(reason)
         if node is None:
             node = self.untracked[reason] = _settled(Node(_UNTRACKED, reason, reason))
+            # A call that is late reads it first: what it saw belongs to its own revision, not to this one.
+            node.changed_at = node.valid_from = self.newest
         return node
 
     # --- revisions ------------------------------------------------------------------------------------------------
@@ -375,6 +377,7 @@ class Graph:
         self._keep(node, memo)
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
+            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
             self._relink(node, dependencies)
             if not (unchanged and node.value is not EMPTY):
                 node.value = outcome
