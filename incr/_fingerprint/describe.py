@@ -101,7 +101,6 @@ def _class_description(kind: type, home: Home) -> Description:
     writer.write((type(kind), kind.__bases__))
     module = sys.modules.get(kind.__module__)
     writer.annotations(getattr(kind, "__annotations__", {}), vars(module) if module is not None else {})
-    writer.fields(kind)
     enumeration = isinstance(kind, enum.EnumMeta)
     if isinstance(kind, enum.EnumMeta):
         # Members are values that name the class again.
@@ -170,7 +169,10 @@ class Writer:
             self.write(value)
 
     def fields(self, kind: type) -> None:
-        """The names of a data class's, attrs class's or named tuple's fields, in order; for others nothing."""
+        """The fields of somebody else's data class, attrs class or named tuple, in order: a stored value has them.
+
+        An own class says its fields by its annotations and its constructor.
+        """
         declared: dict[str, Any] = dict(vars(kind).get("__dataclass_fields__", {}))
         for name, field in declared.items():
             self.token("field", name)

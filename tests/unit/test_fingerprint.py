@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dis
 import importlib
 import inspect
@@ -217,6 +218,8 @@ CONSTANTS = [
     ("Path('a')", "Path('b')"),
     ("re.compile('a')", "re.compile('a', re.I)"),
     ("re.compile('a').match", "re.compile('b').match"),
+    ("'a'.join", "'b'.join"),
+    ("math.sqrt", "cmath.sqrt"),
     ("functools.partial(len, 1)", "functools.partial(len, 2)"),
     ("1", "True"),
     ("1", "1.0"),
@@ -237,7 +240,8 @@ CONSTANTS = [
 def test_constants_count_by_value(shop: Shop, first: str, second: str) -> None:
     def queries(value: str) -> str:
         return (
-            "import collections, enum, functools, re\nfrom decimal import Decimal\nfrom pathlib import Path\n"
+            "import cmath, collections, enum, functools, math, re\n"
+            "from decimal import Decimal\nfrom pathlib import Path\n"
             f"VALUE = {value}\ndef body(db):\n    return VALUE\n"
         )
 
@@ -306,6 +310,15 @@ def test_decorated_functions_are_looked_through(shop: Shop) -> None:
         @twice
         def a(value): return value + 10
 
+        def generated(function):
+            # As libraries do that keep the signature: the new function finds the old one in globals of its own.
+            namespace = {"__name__": "elsewhere", "function": function}
+            exec("def new(value): return function(value)", namespace)
+            return functools.update_wrapper(namespace["new"], function)
+
+        @generated
+        def j(value): return value + 15
+
         @functools.lru_cache(maxsize=3)
         def b(value): return value + 20
 
@@ -328,11 +341,43 @@ def test_decorated_functions_are_looked_through(shop: Shop) -> None:
             @functools.cached_property
             def i(self): return 90
     """
-    queries = "from shop.tools import *\ndef body(db):\n    return a, b, c, d, E\n"
+    queries = "from shop.tools import *\ndef body(db):\n    return a, b, c, d, E, j\n"
     before = shop.of(queries, tools)
     assert before == shop.of(queries, tools)
-    for number in ["10", "20", "30", "40", "50", "60", "70", "80", "90", "function(function"]:
+    for number in ["10", "15", "20", "30", "40", "50", "60", "70", "80", "90", "function(function"]:
         assert before != shop.of(queries, tools.replace(number, "1" if number.isdigit() else "(function")), number
+
+
+@pytest.mark.spec("fingerprint.code")
+def test_what_a_wrapper_of_the_standard_library_counts_for_itself_does_not_count(shop: Shop) -> None:
+    queries = """
+        import abc, functools
+
+        @functools.singledispatch
+        def helper(value): return 1
+
+        class Abstract(abc.ABC):
+            @abc.abstractmethod
+            def method(self): ...
+
+        helper.register(Abstract, lambda value: 2)
+
+        def body(db):
+            return helper(db)
+    """
+    first = shop.of(queries)
+
+    class Unrelated(abc.ABC):  # noqa: B024 - only registered with, which is what singledispatch looks at
+        pass
+
+    Unrelated.register(int)
+    assert first == shop.of(queries)
+
+
+@pytest.mark.spec("fingerprint.code")
+def test_a_container_in_itself_ends(shop: Shop) -> None:
+    queries = "BOTH = []\nBOTH += [BOTH, BOTH]\ndef body(db):\n    return BOTH\n"
+    assert shop.of(queries) == shop.of(queries)
 
 
 @pytest.mark.spec("fingerprint.reach")
