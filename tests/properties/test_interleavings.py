@@ -208,6 +208,8 @@ def interleave(seed: int) -> None:
                 print("definition", number, definition)
             print(*machine.steps, sep="\n")
         raise
+    finally:
+        machine.loop.close()
 
 
 @pytest.mark.spec("memo.consistency", "frame.bound", "history.publish", "history.snapshot", "flight.single")

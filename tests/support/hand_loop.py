@@ -69,6 +69,10 @@ class Task:
         """Let it go on with `Cancelled`, even if it has not begun, or if what it waits for is there already."""
         self._cancelling = True
 
+    def close(self) -> None:
+        """Forget the rest of it, without running anything."""
+        self._coroutine.close()
+
     def step(self) -> None:
         """Go on to the next wait or to the end."""
         self._waits_for = None
@@ -115,6 +119,11 @@ class HandLoop:
             task.step()
         finally:
             events._set_running_loop(None)
+
+    def close(self) -> None:
+        """Drop the tasks that have not ended, after a failure: nobody is going to step them."""
+        for task in self.tasks:
+            task.close()
 
     async def gather(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Task]:
         """Run them as children of the calling task, which waits for all of them; cancelled with it, as in a nursery.
