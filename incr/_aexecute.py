@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import Any
 
 from incr._depth import stack_is_deep
-from incr._execute import DEPTH_STEP, row, the_view, try_fly
-from incr._flight import LEAD, find_cycle, flight_of, join, mark_cycle
+from incr._execute import DEPTH_STEP, row, try_fly
+from incr._flight import LEAD, find_cycle, fixed, flight_of, join, mark_cycle
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
 from incr._loop import checkpoint, in_fresh_task
@@ -28,10 +28,13 @@ __all__ = ["afetch"]
 
 async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     """The value of an `async def` query's call as of the view's revision, recorded as read."""
-    reader, parent, at = the_view(view, ingredient)._enter()
+    reader, parent, at = view._enter()
     graph = view._graph
     node = row(graph, ingredient, key)
-    holder = await _pull(graph, node, at, parent)
+    if node.valid_from != NEVER or node.flight is not None or at.tables is CLOSED or _is_deep(parent):
+        holder = await _pull(graph, node, at, parent)
+    else:  # a new call: nothing to find out, and each coroutine less is a microsecond
+        holder = await _run(begin(graph, at, node, parent, ()))
     if reader is not None and not reader.finished:
         reader._reads[node] = None
     if graph.listeners.any:
@@ -106,14 +109,23 @@ async def _fly(graph: Graph, node: Node, at: At, parent: Frame | None, through: 
 async def _run_body(graph: Graph, node: Node, at: At, parent: Frame | None, through: Sequence[Node]) -> Node | Memo:
     """Execute the call and publish its outcome."""
     frame = begin(graph, at, node, parent, through)
-    if frame.depth % DEPTH_STEP or not frame.depth or not stack_is_deep():
+    if not _is_deep(parent):
         return await _run(frame)
     try:
-        holder: Node | Memo = await in_fresh_task(lambda: _run(frame))
+        holder: Memo = await in_fresh_task(lambda: _run_apart(frame))
         return holder
     finally:
         if not frame.finished:  # the task was cancelled before it had begun
             abandon(frame)
+
+
+def _is_deep(parent: Frame | None) -> bool:
+    """Whether the call is to go on in a fresh task."""
+    return parent is not None and parent.depth % DEPTH_STEP == 0 and stack_is_deep()
+
+
+async def _run_apart(frame: Frame) -> Memo:
+    return fixed(await _run(frame))
 
 
 async def _run(frame: Frame) -> Node | Memo:

@@ -30,10 +30,13 @@ DEPTH_STEP = 16
 
 def fetch(view: View, ingredient: Any, key: Any) -> Any:
     """The value of a plain `def` query's call as of the view's revision, recorded as read."""
-    reader, parent, at = the_view(view, ingredient)._enter()
+    reader, parent, at = view._enter()
     graph = view._graph
     node = row(graph, ingredient, key)
-    holder = _pull(graph, node, at, parent)
+    if node.valid_from == NEVER and node.flight is None and at.tables is not CLOSED:  # a new call: nothing to find out
+        holder = run_body(graph, node, at, parent, ())
+    else:
+        holder = _pull(graph, node, at, parent)
     if reader is not None:
         reader._reads[node] = None
     if graph.listeners.any:
@@ -53,10 +56,13 @@ def the_view(view: Any, ingredient: Any) -> View:
 
 def row(graph: Graph, ingredient: Any, key: Any) -> Node:
     """The call's node, made if this is the first time that it is asked."""
-    table = graph.table(ingredient)
+    try:
+        table = graph.tables[ingredient.index]
+    except IndexError:
+        table = graph.table(ingredient)
     node = table.get(key)
     if node is None:
-        node = table[key] = Node(ingredient, key)
+        node = graph.table(ingredient)[key] = Node(ingredient, key)
     return node
 
 

@@ -19,9 +19,9 @@ from incr._events import FlightJoined
 from incr._frame import Frame
 from incr._graph import At, Graph
 from incr._loop import Wakeup, new_wakeup
-from incr._node import Node
+from incr._node import Memo, Node
 
-__all__ = ["LEAD", "Waiter", "claim", "find_cycle", "flight_of", "hand_over", "join", "land", "mark_cycle"]
+__all__ = ["LEAD", "Waiter", "claim", "find_cycle", "fixed", "flight_of", "hand_over", "join", "land", "mark_cycle"]
 
 #: Told to a follower: the leader is gone, take over.
 LEAD: Final[Any] = object()
@@ -56,23 +56,30 @@ def flight_of(node: Node, at: At) -> Frame | None:
 def claim(frame: Frame) -> None:
     """Make *frame* the execution of its call; in place of a leader that is gone it takes over the waiters."""
     node = frame.node
-    gone = flight_of(node, frame.at)
-    if gone is not None and gone.leaderless:
-        frame.waiters = gone.waiters
-        _remove(gone)
-    frame.next_flight = node.flight
+    if node.flight is not None:
+        gone = flight_of(node, frame.at)
+        if gone is not None and gone.leaderless:
+            frame.waiters = gone.waiters
+            _remove(gone)
+        frame.next_flight = node.flight
     node.flight = frame
 
 
-def land(frame: Frame, answer: Any) -> None:
-    """The execution is over and published: everybody who waits gets *answer*."""
+def land(frame: Frame, holder: Node | Memo) -> None:
+    """The execution is over and published: everybody who waits gets its outcome."""
     _remove(frame)
     waiters = frame.waiters
     frame.finish()
     if waiters:
         frame.waiters = None
+        answer = fixed(holder)
         for waiter in waiters:
             waiter.tell(answer)
+
+
+def fixed(holder: Node | Memo) -> Memo:
+    """The outcome as it is now, for somebody who goes on later: by then the node may be about a newer revision."""
+    return Memo(holder.value, holder.changed_at, holder.valid_from, holder.valid_to)
 
 
 # spec: flight.handover

@@ -203,7 +203,7 @@ class Graph:
 
     def _keep(self, node: Node, memo: Memo) -> None:
         """Put *memo* into the node's history if a pinned revision needs it."""
-        if memo.value is EMPTY or not self.pins:
+        if memo.value is EMPTY:
             return
         holder = self._holder(memo.valid_from, memo.valid_to)
         if holder is not None:
@@ -211,6 +211,11 @@ class Graph:
             if node.history is None:
                 node.history = []
             node.history.append(memo)
+
+    def _keep_current(self, node: Node) -> None:
+        """Before the node's outcome or validity changes: somebody may need them as they are."""
+        if self.pins:
+            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
 
     def find(self, node: Node, revision: int) -> Node | Memo | None:
         """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
@@ -264,7 +269,8 @@ class Graph:
             self.listeners.emit(event(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
 
     def _change(self, node: Node, value: Any, revision: int) -> None:
-        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
+        if self.pins:
+            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
         node.value = value
         node.changed_at = node.valid_from = revision
         node.encoded = None
@@ -324,7 +330,7 @@ class Graph:
 
     def verified(self, node: Node, revision: int) -> None:
         """The call's dependencies are what they were: its outcome is good at *revision*, the newest one."""
-        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+        self._keep_current(node)
         self._settle(node, revision)
         self.counters[node.ingredient].verified += 1
         if self.listeners.any:
@@ -354,7 +360,7 @@ class Graph:
         if at.tables is CLOSED:
             return self._publish_late(node, at, outcome, dependencies, unchanged)
         revision = at.revision
-        self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+        self._keep_current(node)
         self._relink(node, dependencies)
         if unchanged:
             self._backdated(node)
@@ -377,7 +383,7 @@ class Graph:
         self._keep(node, memo)
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
-            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+            self._keep_current(node)
             self._relink(node, dependencies)
             if not (unchanged and node.value is not EMPTY):
                 node.value = outcome
@@ -418,7 +424,11 @@ class Graph:
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
         """Dependents are linked before the node is good: a write in between must find it."""
         before = node.dependencies
-        if before != dependencies:
+        if not before:
+            for dependency in dependencies:
+                link(dependency, node)
+            node.dependencies = dependencies
+        elif before != dependencies:
             kept = set(before)
             for dependency in dependencies:
                 if dependency not in kept:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from types import coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 __all__ = ["Wakeup", "checkpoint", "in_fresh_task", "new_wakeup"]
 
@@ -74,19 +73,31 @@ def new_wakeup() -> Wakeup:
     )
 
 
-@coroutine
-def _bare_yield() -> Generator[None, None, None]:
-    yield
+class _Yields:
+    """Awaited, it yields the given number of times to asyncio."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+
+    def __await__(self) -> Generator[None, None, None]:
+        for _ in range(self._times):
+            yield
+
+
+_once: Final = _Yields(1)
+_never: Final = _Yields(0)
 
 
 # spec: loop.checkpoint
-async def checkpoint() -> None:
-    """Let other tasks run and cancellation in; nothing where no loop is running."""
+def checkpoint() -> Awaitable[None]:
+    """To be awaited: lets other tasks run and cancellation in; nothing where no loop is running."""
     trio = _trio()
     if trio is not None:
-        await trio.lowlevel.checkpoint()
-    elif _asyncio_loop() is not None:
-        await _bare_yield()
+        found: Awaitable[None] = trio.lowlevel.checkpoint()
+        return found
+    return _never if _asyncio_loop() is None else _once
 
 
 # spec: depth.async

@@ -8,7 +8,7 @@ Keeps: declare.query, call.key, call.unhashable, call.colour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from functools import update_wrapper
 from types import FunctionType
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, final, overload
@@ -122,8 +122,8 @@ class QueryIngredient:
         the_view(view, self)
         return fetch(view, self, self.row(arguments))
 
-    async def _amiss(self, view: Any, arguments: tuple[Any, ...]) -> Any:
-        return await afetch(view, self, self.row(arguments))
+    def _amiss(self, view: Any, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
+        return afetch(view, self, self.row(arguments))
 
     # spec: call.colour
     def _refuse(self, view: Any, arguments: tuple[Any, ...]) -> None:
