@@ -1,0 +1,128 @@
+"""A right program: type checkers find nothing in it, and know the types that it says it gets."""
+
+from collections.abc import Hashable
+from itertools import pairwise
+from typing import Any, assert_type
+
+import incr
+
+
+@incr.input
+class Source:
+    path: str = incr.key()
+    text: str
+
+
+@incr.input(durability=incr.Durability.HIGH)
+class Settings:
+    root: str
+    strict: bool = False
+    roots: tuple[str, ...] = incr.field(factory=tuple)
+
+
+@incr.input
+class Edge:
+    start: str = incr.key()
+    end: str = incr.key()
+    weight: float = incr.field(default=1.0)
+
+
+@incr.interned
+class Symbol:
+    name: str
+
+
+@incr.query
+def words(db: incr.View, path: str) -> tuple[Symbol, ...]:
+    return tuple(db.intern(Symbol(word)) for word in db[Source, path].text.split())
+
+
+@incr.query(name="count", version=3, eq=False, persist=False)
+def count(db: incr.View, path: str, *, least: int = 0) -> int:
+    return max(least, len(words(db, path)))
+
+
+def close(a: float, b: float) -> bool:
+    return abs(a - b) < 1e-9
+
+
+@incr.query(eq=close)
+async def weight(db: incr.View, /, *path: str, **more: float) -> float:
+    return sum(db[Edge, pair].weight for pair in pairwise(path)) + sum(more.values())
+
+
+def read(view: incr.View) -> None:
+    assert_type(view[Settings], Settings)
+    assert_type(view[Source, "a"], Source)
+    assert_type(view.get(Settings), Settings | None)
+    assert_type(view.get(Source, "a"), Source | None)
+    assert_type(view.get(Source, "a", 3), Source | int)
+    assert_type((Source, "a") in view, bool)
+    assert_type(Settings in view, bool)
+    assert_type(view.intern(Symbol("a")), Symbol)
+    assert_type(view.revision, incr.Revision)
+    assert_type(words(view, "a"), tuple[Symbol, ...])
+    assert_type(count(view, path="a", least=2), int)
+    view.untracked("the clock")
+    for _ in view.keys(Source):
+        pass
+
+
+def write(db: incr.Database) -> None:
+    assert_type(db.set(Source("a", text="b")), incr.Revision)
+    assert_type(db.set(Settings(root="."), durability=incr.Durability.LOW), incr.Revision)
+    assert_type(db.remove(Source, "a"), incr.Revision)
+    with db.batch() as batch:
+        batch.set(Edge("a", "b"))
+        batch.set(Edge(start="a", end="b", weight=2.0))
+        batch.remove(Edge, ("a", "b"))
+        batch.remove(Settings)
+    with db.snapshot() as snapshot:
+        assert_type(snapshot, incr.Snapshot)
+        read(snapshot)
+    read(db)
+
+
+async def wait(db: incr.Database) -> None:
+    assert_type(await weight(db, "a", "b", c=1.0), float)
+    async with db.events() as events:
+        async for event in events:
+            assert_type(event, incr.Event)
+            break
+
+
+def look(db: incr.Database, seen: list[str]) -> None:
+    db.explain(count, "a", least=2)
+    db.explain(weight, "a", "b")
+
+    def notice(event: incr.Event) -> None:
+        match event:
+            case incr.InputSet(record, key, revision):
+                assert_type(record, type[Any])
+                assert_type(key, Hashable)
+                assert_type(revision, incr.Revision)
+            case incr.QueryExecuted(query, arguments):
+                assert_type(query, str)
+                assert_type(arguments, tuple[Hashable, ...])
+                seen.append(query)
+            case _:
+                pass
+
+    db.subscribe(notice).close()
+
+
+def keep(db: incr.Database) -> None:
+    db.save("state.incr", max_bytes=1 << 20)
+    assert_type(db.load("state.incr", on_corrupt="quarantine"), bool)
+
+
+def handle(error: incr.IncrError) -> str:
+    match error:
+        case incr.CycleError(path=path):
+            return " ".join(name for name, _ in path)
+        case incr.CorruptError(path=path, offset=offset):
+            return f"{path} at {offset}"
+        case incr.MissingInputError(slot=(record, _)):
+            return record.__name__
+        case _:
+            return str(error)
