@@ -13,7 +13,7 @@ from typing import Any, TypeVar, dataclass_transform, final, overload
 from incr._errors import short_repr
 from incr._exact import exact_key, plain_value
 from incr._record import field, key, make_record
-from incr._registry import new_index, return_index
+from incr._registry import enter, leave
 from incr._revision import Durability
 
 __all__ = ["InputIngredient", "check_record", "field", "input", "key"]
@@ -42,12 +42,12 @@ class InputIngredient:
         self.fields = fields
         self.key_fields = key_fields
         self.durability = durability
-        self.index = new_index()
+        self.index = enter(self)
         self.presence = _Aspect(self, "presence")
         self.key_set = _Aspect(self, "keys")
 
     def __del__(self) -> None:
-        return_index(self.index)
+        leave(self.index)
 
     def key_of(self, record: Any) -> Any:
         """The record's row.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, dataclass_transform, final
 from incr._errors import short_repr
 from incr._exact import PLAIN, same
 from incr._record import field, make_record
-from incr._registry import new_index, return_index
+from incr._registry import enter, leave
 
 __all__ = ["InternedIngredient", "interned"]
 
@@ -33,10 +33,10 @@ class InternedIngredient:
         self.name = record.__name__
         self.identity = f"{record.__module__}:{record.__qualname__}"
         self.fields = fields
-        self.index = new_index()
+        self.index = enter(self)
 
     def __del__(self) -> None:
-        return_index(self.index)
+        leave(self.index)
 
     def label(self, row: Any) -> str:
         """The value as a reader would write it."""

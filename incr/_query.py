@@ -17,7 +17,7 @@ from incr._aexecute import afetch
 from incr._errors import call_text, short_repr
 from incr._exact import plain_value
 from incr._execute import fetch, refuse_colour, the_view
-from incr._registry import new_index, return_index
+from incr._registry import enter, leave
 from incr._signature import Signature
 from incr._view import View
 
@@ -65,11 +65,11 @@ class QueryIngredient:
         self.persist = persist
         self.awaited = bool(function.__code__.co_flags & _COROUTINE)
         self.signature = Signature(function)
-        self.index = new_index()
+        self.index = enter(self)
 
     def __del__(self) -> None:
         if hasattr(self, "index"):
-            return_index(self.index)
+            leave(self.index)
 
     def compile(self) -> Any:
         """The function that the program calls in place of its own."""
