@@ -357,6 +357,8 @@ class Graph:
             node.value = outcome
             self.warm(node)
             return node
+        if node.covers(at.revision):
+            return node  # a late run of an older revision has shown meanwhile that its outcome still holds
         if at.tables is CLOSED:
             return self._publish_late(node, at, outcome, dependencies, unchanged)
         revision = at.revision

@@ -229,7 +229,7 @@ class Node:
         for dependent in each_dependent(self):
             assert self in dependent.dependencies, f"{self}: {dependent} does not depend on it"
         for memo in self.history or ():
-            assert memo.valid_from < memo.valid_to, f"{self}: empty history entry"
+            assert memo.valid_from < memo.valid_to < OPEN, f"{self}: empty history entry"
 
 
 def each_dependent(node: Node) -> Iterator[Node]:

@@ -72,6 +72,8 @@ def abandon(frame: Frame) -> None:
         graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
     hand_over(frame)
     graph.release(frame.at)
+    if graph.listeners.any:
+        graph.listeners.tell()
 
 
 # spec: memo.backdate
