@@ -40,23 +40,31 @@ def run(*arguments: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-def mypy_errors(file: Path, cache: Path) -> dict[int, str]:
-    """What mypy reports, by line."""
+def mypy_errors(file: Path, folder: Path) -> dict[int, str]:
+    """What mypy reports, by line; tests share what it remembers of other modules."""
     # An installed package is found by itself, and mypy refuses to be led to it.
     path = {} if "site-packages" in PACKAGE.parts else {"MYPYPATH": str(PACKAGE.parent)}
-    output = run("mypy", "--strict", "--config-file=", "--no-error-summary", f"--cache-dir={cache}", file, **path)
+    output = run(
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--no-error-summary",
+        f"--cache-dir={folder.parent / 'mypy'}",
+        file,
+        **path,
+    )
     # Errors in incr itself are not looked at here: mypy is run over the package by itself.
     found = re.findall(rf"^(?:.*/)?{re.escape(file.name)}:(\d+): error: (.*)$", output, flags=re.MULTILINE)
     return {int(line): text for line, text in found}
 
 
-def pyright_errors(file: Path, cache: Path) -> dict[int, str]:
-    """What pyright reports, by line."""
-    shutil.copy(file, cache)
-    (cache / "pyrightconfig.json").write_text(
+def pyright_errors(file: Path, folder: Path) -> dict[int, str]:
+    """What pyright reports, by line; *folder* becomes a project with that file alone."""
+    shutil.copy(file, folder)
+    (folder / "pyrightconfig.json").write_text(
         json.dumps({"typeCheckingMode": "strict", "extraPaths": [str(PACKAGE.parent)]}), encoding="utf-8"
     )
-    output = run("pyright", "--outputjson", "--pythonpath", sys.executable, "--project", cache)
+    output = run("pyright", "--outputjson", "--pythonpath", sys.executable, "--project", folder)
     report = json.loads(output)
     assert report["summary"]["filesAnalyzed"] == 1, output
     return {
@@ -81,11 +89,11 @@ def test_the_program_of_the_front_page_is_accepted(
     errors: Callable[[Path, Path], dict[int, str]], tmp_path: Path
 ) -> None:
     block = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    program = tmp_path / "program.py"
+    program = tmp_path / "front_page.py"
     program.write_text(block, encoding="utf-8")
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    assert errors(program, cache) == {}
+    folder = tmp_path / "checked"
+    folder.mkdir()
+    assert errors(program, folder) == {}
 
 
 @pytest.mark.parametrize("errors", CHECKERS)
