@@ -107,9 +107,17 @@ async def hit_awaited(program: AsyncHit, outcome: Outcome, figure: str) -> None:
     await program.within(samples)
 
 
-def program(make: Callable[[], Program], outcome: Outcome, edits: int, per: int = 1) -> None:
-    """Cold, then each kind of edit *edits* times, each followed by asking the root; seconds divided by *per*."""
-    prepared = make()
+def program(make: Callable[[int], Program], size: int, outcome: Outcome, edits: int, per: int = 1) -> None:
+    """Cold, then each kind of edit *edits* times, each followed by asking the root; seconds divided by *per*.
+
+    A small program of the same kind goes before it: what is measured is not the first run of the code.
+    """
+    small = make(warm_up(size))
+    small.cold()
+    for edit in small.edits.values():
+        edit(0)
+        small.ask()
+    prepared = make(size)
     gc.collect()
     start = perf_counter()
     answer = prepared.cold()
@@ -127,8 +135,21 @@ def program(make: Callable[[], Program], outcome: Outcome, edits: int, per: int 
         outcome.answers[f"{name} {edits}"] = answer
 
 
-async def program_async(prepared: AsyncProgram, outcome: Outcome, edits: int, per: int = 1) -> None:
+def warm_up(size: int) -> int:
+    """The size of the program that goes before one of *size*."""
+    return max(20, size // 50)
+
+
+async def program_async(
+    make: Callable[[int], AsyncProgram], size: int, outcome: Outcome, edits: int, per: int = 1
+) -> None:
     """The same as `program` for an awaited root; its figures carry the word `async`."""
+    small = make(warm_up(size))
+    await small.cold()
+    for edit in small.edits.values():
+        edit(0)
+        await small.ask()
+    prepared = make(size)
     gc.collect()
     start = perf_counter()
     await prepared.cold()
@@ -176,6 +197,8 @@ def _in_big_stack(measure: Callable[[], None]) -> None:
 
 def persistence(system: ModuleType, outcome: Outcome, count: int) -> None:
     """Save all memos, save again with nothing changed, load into a fresh program, read them all there."""
+    small = system.memos(warm_up(count) * 10)
+    small.fill()
     prepared = system.memos(count)
     prepared.fill()
     folder = tempfile.TemporaryDirectory()

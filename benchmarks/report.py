@@ -44,6 +44,7 @@ def markdown(results: Results, command: str, raw: str) -> str:
     parts = [HEAD.format(command=command, raw=raw, machine=machine, versions=versions), _targets(results)]
     runs = FULL if results.machine["mode"] == "full" else QUICK
     parts.extend(_table(results, run) for run in runs)
+    parts.append(_table(results, Run("import", 1, 0, 1, "`import incr`, less an empty process")))
     parts.extend((_depths(results), NOTES))
     return "\n".join(parts)
 
@@ -78,7 +79,7 @@ def _table(results: Results, run: Run) -> str:
         said = [note for note in results.notes[run.workload, run.size, system] if "recursion limit" not in note]
         if said:
             notes.append(f"- {TITLES[system]}: {'; '.join(said)}\n")
-    table = _rows(("", *(TITLES[system] for system in SYSTEMS)), rows)
+    table = _rows(("", *(TITLES[system] for system in SYSTEMS)), rows) if rows else "Not measured in this run.\n"
     return f"## {run.title}\n\n{table}" + ("\n" + "".join(notes) if notes else "")
 
 

@@ -56,13 +56,14 @@ def _run(options: argparse.Namespace, path: Path) -> None:
     version = _output([options.python, "-c", "import platform; print(platform.python_version())"])
     interpreters = {name: environments.make(name, options.python, version) for name in options.systems}
     runs = tuple(run for run in (FULL if options.mode == "full" else QUICK) if run.workload in options.only)
+    machine = _machine(options.mode, version)
     lines = list(running.rounds(runs, interpreters))
     if "depth" in options.only:
         lines.extend(running.depths(interpreters, DEEPEST[options.mode]))
     if "import" in options.only:
         lines.extend(running.imports(interpreters, IMPORT_SAMPLES[options.mode]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": _machine(options.mode, version), "lines": lines}, indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps({"machine": machine, "lines": lines}, indent=1) + "\n", "utf-8")
     for disagreement in results.disagreements(lines):
         print(f"answers differ: {disagreement}")
 
@@ -74,6 +75,7 @@ def _machine(mode: str, version: str) -> dict[str, Any]:
         "CPython": version,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "load average when it began": f"{os.getloadavg()[0]:.1f}",
         "revision": _output(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]),
     }
 

@@ -7,7 +7,7 @@ that a slow minute of the machine is shared out. What does not work is written d
 from __future__ import annotations
 
 import json
-import statistics
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,18 +81,24 @@ def imports(interpreters: Interpreters, samples: int) -> Iterator[Line]:
         return
     python = interpreters["incr_runtime"]
     _say("import incr")
-    seconds: list[float] = []
+    figures: dict[str, list[float]] = {"wall": [], "processor": []}
     for _ in range(samples):
-        bare = _process(python, "pass")
-        seconds.append(_process(python, "import incr") - bare)
-    figures = {"import incr": seconds, "median": [statistics.median(seconds)]}
+        bare, bare_processor = _process(python, "pass")
+        wall, processor = _process(python, "import incr")
+        figures["wall"].append(wall - bare)
+        figures["processor"].append(processor - bare_processor)
     yield {"system": "incr_runtime", "workload": "import", "size": 1, "figures": figures, "notes": [], "answers": {}}
 
 
-def _process(python: Path, program: str) -> float:
+def _process(python: Path, program: str) -> tuple[float, float]:
+    """Seconds on the clock and on the processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = perf_counter()
-    subprocess.run([str(python), "-c", program], check=True)
-    return perf_counter() - start
+    # -I: the installed package, not the folder that this runs in.
+    subprocess.run([str(python), "-I", "-c", program], check=True)
+    wall = perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _say(text: str) -> None:

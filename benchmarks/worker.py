@@ -27,10 +27,10 @@ def hits(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
 
 
 def _cold(system: ModuleType, name: str, size: int, outcome: Outcome) -> None:
-    measuring.program(lambda: getattr(system, name)(size), outcome, 0, per=size)
+    measuring.program(getattr(system, name), size, outcome, 0, per=size)
     if hasattr(system, f"{name}_async"):
-        made = getattr(system, f"{name}_async")(size)
-        system.run(lambda: measuring.program_async(made, outcome, 0, per=size))
+        make = getattr(system, f"{name}_async")
+        system.run(lambda: measuring.program_async(make, size, outcome, 0, per=size))
 
 
 def trivial(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
@@ -47,10 +47,10 @@ def chain(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
     """A chain, sync and async."""
 
     def sync(attempt: Outcome) -> None:
-        measuring.program(lambda: system.chain(size), attempt, edits)
+        measuring.program(system.chain, size, attempt, edits)
 
     def awaited(attempt: Outcome) -> None:
-        system.run(lambda: measuring.program_async(system.chain_async(size), attempt, edits))
+        system.run(lambda: measuring.program_async(system.chain_async, size, attempt, edits))
 
     measuring.with_room(system, outcome, sync)
     if hasattr(system, "chain_async"):
@@ -59,17 +59,17 @@ def chain(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
 
 def fan(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
     """A wide root."""
-    measuring.program(lambda: system.fan(size), outcome, edits)
+    measuring.program(system.fan, size, outcome, edits)
 
 
 def layers(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
     """Ten layers."""
-    measuring.program(lambda: system.layers(size), outcome, edits)
+    measuring.program(system.layers, size, outcome, edits)
 
 
 def keystroke(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
     """A file is edited, or something else is written, and the root asked."""
-    measuring.program(lambda: system.keystroke(size), outcome, edits)
+    measuring.program(system.keystroke, size, outcome, edits)
 
 
 def memos(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
@@ -81,7 +81,7 @@ def memos(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
 def depth(system: ModuleType, size: int, edits: int, outcome: Outcome) -> None:
     """Whether a chain of this depth works under the default recursion limit, cold and after a change."""
     try:
-        measuring.program(lambda: system.chain(size), outcome, 1)
+        measuring.program(system.chain, size, outcome, 1)
     except system.RECURSION as error:
         outcome.notes.append(type(error).__name__)
 
@@ -92,7 +92,7 @@ def depth_async(system: ModuleType, size: int, edits: int, outcome: Outcome) -> 
         outcome.notes.append("none")
         return
     try:
-        system.run(lambda: measuring.program_async(system.chain_async(size), outcome, 1))
+        system.run(lambda: measuring.program_async(system.chain_async, size, outcome, 1))
     except (*system.RECURSION, MemoryError) as error:
         outcome.notes.append(type(error).__name__)
 

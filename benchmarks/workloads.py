@@ -94,5 +94,6 @@ FIGURES = {
     "fan": {"cold": "cold", "change": "after one changed child"},
     "layers": {"cold": "cold", "change": "after one changed input"},
     "keystroke": {"cold": "cold", "body": "body edit, then the root", "unrelated": "unrelated write, then the root"},
+    "import": {"wall": "wall", "processor": "processor"},
     "memos": {"save": "save", "second save": "second save", "load": "load", "read all after it": "read all after it"},
 }
