@@ -33,7 +33,7 @@ from incr.store.layout import (
     unpack_header,
 )
 
-__all__ = ["Base", "Draft", "Section", "base_image", "cut", "gather", "read_base", "write_base"]
+__all__ = ["Base", "Draft", "Section", "base_image", "cut", "gather", "image_size", "read_base", "write_base"]
 
 _NO_BYTES: Final = memoryview(b"")
 
@@ -116,6 +116,11 @@ def base_image(header: Header, sections: Iterable[Draft], checksum: Checksum) ->
     contents = pack_contents(listed)
     yield contents
     yield pack_footer(start, contents, offset, checksum)
+
+
+def image_size(header: Header, sections: Iterable[Draft]) -> int:
+    """How many bytes the file would have."""
+    return sum(map(len, base_image(header, sections, preferred_checksum())))
 
 
 # spec: save.atomic

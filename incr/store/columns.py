@@ -47,7 +47,7 @@ class OpaqueColumn(list[bytes]):
 
 
 #: A column as Python has it: a row per item, or for tuples a column per place.
-Column: TypeAlias = "list[str] | list[int] | OpaqueColumn | tuple[Any, ...]"
+Column: TypeAlias = list[Any] | tuple[Any, ...]
 
 
 def pack_numbers(code: str, numbers: Iterable[int]) -> bytes:
@@ -106,10 +106,9 @@ def pack_column(column: Column) -> bytes:
         parts = [pack_column(part) for part in column]
         head = bytes((TUPLE,)) + _TUPLE_HEAD.pack(len(parts))
         return head + b"".join(_PART_BYTES.pack(len(part)) + part for part in parts)
-    rows: list[Any] = column
-    if rows and type(rows[0]) is int:
-        return bytes((NUMBER,)) + pack_numbers("q", rows)
-    return bytes((TEXT,)) + pack_numbers("I", map(len, rows)) + "".join(rows).encode("utf-8", "surrogatepass")
+    if column and type(column[0]) is int:
+        return bytes((NUMBER,)) + pack_numbers("q", column)
+    return bytes((TEXT,)) + pack_numbers("I", map(len, column)) + "".join(column).encode("utf-8", "surrogatepass")
 
 
 def unpack_column(data: memoryview, rows: int, depth: int = _DEEPEST) -> Column:

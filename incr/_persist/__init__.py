@@ -1,0 +1,139 @@
+"""Persistence: the only place that sees both the graph and files.
+
+`save` and `load` do the whole of it. Their parts (`prepare_save` → `write` → `finish`, `prepare_load` → `read` →
+`finish`) are for callers that must not hold up an event loop: `write` and `read` may run in another thread, what is
+before and after them belongs to the thread of the database.
+
+Law: a file is one revision of one database, whole; a load replaces everything or nothing; no answer depends on whether
+something was saved and loaded in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import Any, TypeAlias
+
+from incr._errors import short_repr
+from incr._events import ValueNotStored
+from incr._fingerprint import fingerprint
+from incr._graph import Graph
+from incr._persist._limits import Limits
+from incr._persist._load import LoadJob
+from incr._persist._save import SaveJob
+
+__all__ = ["LoadJob", "SaveJob", "load", "prepare_load", "prepare_save", "save"]
+
+Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
+
+_ON_CORRUPT = ("error", "ignore", "quarantine", "delete")
+
+
+def save(
+    graph: Graph,
+    path: Path,
+    *,
+    max_bytes: int | None = None,
+    max_records_per_section: int | None = None,
+    max_record_bytes: int | None = None,
+    code: str | None = None,
+) -> tuple[ValueNotStored, ...]:
+    """Write the graph's newest revision to one file; returns what could not be stored."""
+    job = prepare_save(
+        graph,
+        path,
+        max_bytes=max_bytes,
+        max_records_per_section=max_records_per_section,
+        max_record_bytes=max_record_bytes,
+        code=code,
+    )
+    job.write()
+    return job.finish()
+
+
+def load(
+    graph: Graph,
+    path: Path,
+    *,
+    on_corrupt: str = "error",
+    max_bytes: int | None = None,
+    declared: Iterable[Any],
+    code: str | None = None,
+) -> bool:
+    """Replace the graph's state by a file's; False if there is no file, or *on_corrupt* says to go on without it.
+
+    *declared* are the program's ingredients, the oldest first.
+    """
+    job = prepare_load(graph, path, on_corrupt=on_corrupt, max_bytes=max_bytes, declared=declared, code=code)
+    job.read()
+    return job.finish()
+
+
+def prepare_save(
+    graph: Graph,
+    path: Path,
+    *,
+    max_bytes: int | None = None,
+    max_records_per_section: int | None = None,
+    max_record_bytes: int | None = None,
+    code: str | None = None,
+) -> SaveJob:
+    """What `save` would write now, captured: whatever happens to the graph later is not in it.
+
+    Raises:
+        TypeError: a limit is not a number, or the path is not a path.
+        ValueError: a limit is negative.
+    """
+    limits = Limits(
+        _limit("max_bytes", max_bytes),
+        _limit("max_records_per_section", max_records_per_section),
+        _limit("max_record_bytes", max_record_bytes),
+    )
+    return SaveJob(graph, path, limits, _fingerprint_by(code))
+
+
+def prepare_load(
+    graph: Graph,
+    path: Path,
+    *,
+    on_corrupt: str = "error",
+    max_bytes: int | None = None,
+    declared: Iterable[Any],
+    code: str | None = None,
+) -> LoadJob:
+    """A load that has not begun.
+
+    Raises:
+        TypeError: an option has a wrong type, or the path is not a path.
+        ValueError: an option has a value that is not one of its own.
+        StoreError: a snapshot is open, or a call runs.
+    """
+    if on_corrupt not in _ON_CORRUPT:
+        raise ValueError(f"on_corrupt is one of {', '.join(map(repr, _ON_CORRUPT))}, not {short_repr(on_corrupt)}")
+    return LoadJob(graph, path, on_corrupt, _limit("max_bytes", max_bytes), declared, _fingerprint_by(code))
+
+
+def _limit(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise TypeError(f"{name} is a number or None, not {short_repr(value)}")
+    if value < 0:
+        raise ValueError(f"{name} cannot be negative: {value}")
+    return value
+
+
+def _fingerprint_by(code: Any) -> Callable[[Any], bytes]:
+    """What code a query is; all of them are *code* if the program says so."""
+    if code is None:
+        return _fingerprint_of
+    if not isinstance(code, str):
+        raise TypeError(f"code is a text (a release, a commit) or None, not {short_repr(code)}")
+    import hashlib
+
+    digest = hashlib.blake2b(code.encode("utf-8", "surrogatepass"), digest_size=16, person=b"incr code").digest()
+    return lambda ingredient: digest
+
+
+def _fingerprint_of(ingredient: Any) -> bytes:
+    return fingerprint(ingredient.function, version=ingredient.version)
