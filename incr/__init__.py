@@ -4,6 +4,7 @@ A program declares inputs, interned values and queries; incr memoises every call
 after a change runs again only what the change can reach and what really came out different.
 """
 
+from incr._codec import register_codec
 from incr._database import Batch, Database
 from incr._errors import (
     CorruptError,
@@ -40,6 +41,8 @@ from incr._explain import Explanation, Reason
 from incr._input import field, input, key
 from incr._interned import interned
 from incr._listeners import Subscription
+from incr._networkx import graph
+from incr._open import Opened, open
 from incr._query import Query, query
 from incr._revision import Durability, Revision
 from incr._snapshot import Snapshot
@@ -64,6 +67,7 @@ __all__ = [
     "LimitExceededError",
     "MissingInputError",
     "MutatedValueError",
+    "Opened",
     "Query",
     "QueryBackdated",
     "QueryCancelled",
@@ -87,8 +91,11 @@ __all__ = [
     "View",
     "WriteInQueryError",
     "field",
+    "graph",
     "input",
     "interned",
     "key",
+    "open",
     "query",
+    "register_codec",
 ]

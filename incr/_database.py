@@ -14,15 +14,18 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, final
 
-from incr._errors import WriteInQueryError, call_text, short_repr
+from incr._errors import StoreError, WriteInQueryError, call_text, short_repr
 from incr._exact import same
 from incr._explain import Explanation, explain
 from incr._frame import enter_outer
 from incr._graph import CLOSED, At, Graph
 from incr._input import check_record
 from incr._listeners import Subscription
+from incr._loop import in_thread
 from incr._node import ABSENT, Node
+from incr._persist import LoadJob, SaveJob, prepare_load, prepare_save
 from incr._query import Query, query_of
+from incr._registry import declared
 from incr._revision import Durability, Revision
 from incr._running import running
 from incr._snapshot import Snapshot
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from incr._events import Event
 
-__all__ = ["Batch", "Database"]
+__all__ = ["Batch", "Database", "OnCorrupt", "base_path"]
 
 P = ParamSpec("P")
 OnCorrupt = Literal["error", "ignore", "quarantine", "delete"]
@@ -88,15 +91,16 @@ class Database(View):
             For finding mistakes: it costs a copy per memo.
     """
 
-    __slots__ = ("_home",)
+    __slots__ = ("_code", "_home")
 
     def __init__(self, *, check_values: bool = False) -> None:
         self._graph = Graph(check_values=check_values)
         self._at = self._graph.at
         self._reads = None
         self._sync = False
-        #: The directory that it lives in, if it was opened from one.
+        #: The directory that it lives in, and what its queries' code is called, if it was opened from one.
         self._home: str | None = None
+        self._code: str | None = None
 
     def __repr__(self) -> str:
         return f"<Database at revision {self._graph.newest}>"
@@ -177,6 +181,137 @@ class Database(View):
         """
         return EventStream(self._graph.listeners, buffer)
 
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        /,
+        *,
+        max_bytes: int | None = None,
+        max_records_per_section: int | None = None,
+        max_record_bytes: int | None = None,
+    ) -> None:
+        """Write the newest revision to one file, atomically: the path has the old content or all of the new.
+
+        Missing folders are made. Inputs, interned values and memos are written; a value that cannot be stored is left
+        out and reported by a `ValueNotStored` event. Larger than *max_bytes*, or with larger records than
+        *max_record_bytes* (bytes), or with more records in a section than *max_records_per_section*, memo values are
+        left out, the largest first, then memos; never inputs or interned values.
+
+        Raises:
+            EncodeError: an input or interned value cannot be stored; nothing was written.
+            LimitExceededError: inputs and interned values alone are larger than *max_bytes*; nothing was written.
+            StoreError: the file cannot be written; the path has what it had.
+        """
+        job = self._save_job(path, max_bytes, max_records_per_section, max_record_bytes)
+        job.write()
+        self._saved(job)
+
+    def load(
+        self, path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", max_bytes: int | None = None
+    ) -> bool:
+        """Replace the state by a file's, and say whether there was one: False if there is no such file.
+
+        Everything is checked before anything is replaced. Memos of queries whose code has changed run again when they
+        are asked for; an equal result still stops there. *on_corrupt* says what happens to damaged content: "error"
+        raises, "ignore" goes on without it, "quarantine" moves the file aside, "delete" removes it; all but the first
+        return False.
+
+        Raises:
+            CorruptError: the content is damaged, and *on_corrupt* is "error".
+            VersionError: the file is of a format that this release does not read.
+            LimitExceededError: the file is larger than *max_bytes*.
+            StoreError: the file cannot be read, or a snapshot is open or a call running.
+            WriteInQueryError: called from inside a query.
+        """
+        _refuse_in_query(self._graph)
+        job = self._load_job(path, on_corrupt, max_bytes)
+        job.read()
+        return self._loaded(job)
+
+    async def asave(
+        self,
+        path: str | PathLike[str],
+        /,
+        *,
+        max_bytes: int | None = None,
+        max_records_per_section: int | None = None,
+        max_record_bytes: int | None = None,
+    ) -> None:
+        """`save` without holding up the event loop: what is written is the revision at the call."""
+        job = self._save_job(path, max_bytes, max_records_per_section, max_record_bytes)
+        await in_thread(job.write)
+        self._saved(job)
+
+    async def aload(
+        self, path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", max_bytes: int | None = None
+    ) -> bool:
+        """`load` without holding up the event loop; the swap at its end is done in one stretch."""
+        _refuse_in_query(self._graph)
+        job = self._load_job(path, on_corrupt, max_bytes)
+        await in_thread(job.read)
+        return self._loaded(job)
+
+    def commit(self) -> Revision:
+        """Write the state to the directory that the database was opened from; returns the revision that is there now.
+
+        Raises:
+            StoreError: it was not opened from a directory (`incr.open`), and what `save` raises.
+        """
+        self.save(self._base_path())
+        return Revision(self._graph.newest)
+
+    def checkpoint(self) -> Revision:
+        """Write a new base file; in this release every commit does."""
+        return self.commit()
+
+    async def acommit(self) -> Revision:
+        """`commit` without holding up the event loop."""
+        revision = Revision(self._graph.newest)
+        await self.asave(self._base_path())
+        return revision
+
+    async def acheckpoint(self) -> Revision:
+        """`checkpoint` without holding up the event loop."""
+        return await self.acommit()
+
+    def _base_path(self) -> str:
+        if self._home is None:
+            raise StoreError("", "this database lives in memory; open it from a directory with incr.open(directory), "
+                             "or write one file with db.save(path)")  # fmt: skip
+        return base_path(self._home)
+
+    def _save_job(
+        self,
+        path: str | PathLike[str],
+        max_bytes: int | None,
+        max_records_per_section: int | None,
+        max_record_bytes: int | None,
+    ) -> SaveJob:
+        return prepare_save(
+            self._graph,
+            path,
+            max_bytes=max_bytes,
+            max_records_per_section=max_records_per_section,
+            max_record_bytes=max_record_bytes,
+            code=self._code,
+        )
+
+    def _saved(self, job: SaveJob) -> None:
+        job.finish()
+        self._graph.listeners.tell()
+
+    def _load_job(self, path: str | PathLike[str], on_corrupt: str, max_bytes: int | None) -> LoadJob:
+        return prepare_load(
+            self._graph, path, on_corrupt=on_corrupt, max_bytes=max_bytes, declared=declared(), code=self._code
+        )
+
+    def _loaded(self, job: LoadJob) -> bool:
+        found = job.finish()
+        self._graph.listeners.tell()
+        return found
+
     def check_invariant(self) -> None:
         """Assert that the graph is whole. For tests: it visits every node."""
         self._graph.check_invariant()
@@ -211,3 +346,10 @@ def _changes(writes: dict[Node, tuple[Any, Durability | None]]) -> Iterator[tupl
     for slot, (value, durability) in writes.items():
         if not same(slot.value, value):
             yield slot, value, slot.ingredient.durability if durability is None else durability
+
+
+def base_path(home: str) -> str:
+    """The base file of a database's directory."""
+    import os
+
+    return os.path.join(home, "base-0000000000000001.incr")

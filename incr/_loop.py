@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 
-__all__ = ["Wakeup", "checkpoint", "in_fresh_task", "new_wakeup"]
+__all__ = ["Wakeup", "checkpoint", "in_fresh_task", "in_thread", "new_wakeup"]
 
 
 class Wakeup(Protocol):
@@ -127,3 +127,26 @@ async def in_fresh_task(function: Callable[[], Awaitable[Any]]) -> Any:
 
 async def _run(function: Callable[[], Awaitable[Any]]) -> Any:
     return await function()
+
+
+async def in_thread(function: Callable[[], Any]) -> Any:
+    """Call ``function()`` in a worker thread of the running loop, which goes on meanwhile; here if there is no loop.
+
+    Once begun it is waited for, cancelled or not: what it writes is written whole.
+    """
+    trio = _trio()
+    if trio is not None:
+        return await trio.to_thread.run_sync(function)
+    loop = _asyncio_loop()
+    if loop is None:
+        return function()
+    asyncio = sys.modules["asyncio"]
+    work = loop.run_in_executor(None, function)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not work.done():
+            await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # looked at: the cancellation is what the caller hears of
+        raise

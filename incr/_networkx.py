@@ -1,0 +1,67 @@
+"""The dependency graph as a networkx graph, for looking at it and for analysis.
+
+Keeps: graph.export.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from incr._database import Database
+from incr._node import ABSENT, EMPTY, NEVER, Failure, Node
+
+if TYPE_CHECKING:
+    import networkx
+
+__all__ = ["graph"]
+
+
+# spec: graph.export
+def graph(db: Database, /) -> networkx.DiGraph[str]:
+    """The dependency graph: an edge leads from a call to each thing that it read, numbered by `order`.
+
+    Nodes are named as a reader would write them (``words('a')``, ``Source['a']``) and carry `kind` ("query", "input",
+    "presence", "keys" or "untracked"), `name`, `arguments`, `changed_at` and `verified_at` (revisions), `state`
+    ("good", "suspect", "absent" or "without value"; "failed" for a call that raised), and for calls `seconds`, what
+    the last execution took with the calls in it, 0.0 if it did not run in this process.
+
+    Takes time and memory in proportion to the database (about 3 µs and 170 bytes an edge).
+    """
+    import networkx  # 200 ms that a program which never asks need not pay
+
+    found: networkx.DiGraph[str] = networkx.DiGraph()
+    inner = db._graph
+    inner.current()
+    for table in inner.tables:
+        for node in table.values():
+            if node.ingredient.kind != "query" or node.valid_from != NEVER or node.value is not EMPTY:
+                found.add_node(node.label(), **_attributes(node))
+    for table in inner.tables:
+        for node in table.values():
+            for order, dependency in enumerate(node.dependencies):
+                if dependency.ingredient.kind not in ("query", "input"):
+                    found.add_node(dependency.label(), **_attributes(dependency))
+                found.add_edge(node.label(), dependency.label(), order=order)
+    return found
+
+
+def _attributes(node: Node) -> dict[str, Any]:
+    return {
+        "kind": node.ingredient.kind,
+        "name": node.ingredient.name,
+        "arguments": node.ingredient.arguments(node.key),
+        "changed_at": max(node.changed_at, 0),
+        "verified_at": max(node.valid_from, 0),
+        "state": _state(node),
+        "seconds": node.cost,
+    }
+
+
+def _state(node: Node) -> str:
+    if node.suspects is not None:
+        return "suspect"
+    if node.value is ABSENT:
+        return "absent"
+    if node.value is EMPTY:
+        return "without value"
+    return "failed" if type(node.value) is Failure else "good"
