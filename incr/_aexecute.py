@@ -145,4 +145,7 @@ async def _run(frame: Frame) -> Node | Memo:
         abandon(frame)
         raise
     finally:
-        running.reset(token)
+        try:
+            running.reset(token)
+        except ValueError:
+            pass  # closed from outside of its task, whose context is gone: there is nothing to put back

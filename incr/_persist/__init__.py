@@ -110,7 +110,13 @@ def prepare_load(
     """
     if on_corrupt not in _ON_CORRUPT:
         raise ValueError(f"on_corrupt is one of {', '.join(map(repr, _ON_CORRUPT))}, not {short_repr(on_corrupt)}")
-    return LoadJob(graph, path, on_corrupt, _limit("max_bytes", max_bytes), declared, _fingerprint_by(code))
+    declared = list(declared)
+    by = _fingerprint_by(code)
+    for ingredient in declared:
+        if ingredient.kind == "query":
+            # Now, before the program has changed what its modules hold: the next process begins with that too.
+            by(ingredient)
+    return LoadJob(graph, path, on_corrupt, _limit("max_bytes", max_bytes), declared, by)
 
 
 def _limit(name: str, value: Any) -> int | None:
