@@ -63,7 +63,7 @@ FULL = (
     Run("layers", 1_000, 7, 5, "Layers 10 × 1,000 × 5"),
     Run("keystroke", 1_000, 15, 5, "Keystroke, 1,000 files × 4 queries, 15,000 edges"),
     Run("keystroke", 10_000, 5, 5, "Keystroke, 10,000 files × 4 queries, 150,000 edges"),
-    Run("memos", 100_000, 0, 5, "100,000 memos on disk"),
+    Run("memos", 100_000, 0, 3, "100,000 memos on disk"),
 )
 
 #: The deepest chain that is tried, and how exact the answer is (a share of it).
