@@ -29,8 +29,8 @@ FLOORS: list[list[str]] = [
     ["_database"],
     ["_networkx", "_open"],
     [""],  # incr itself: the public names
-    ["pytest_plugin", "testing"],
-    ["demo"],
+    ["testing"],
+    ["demo", "pytest_plugin"],
     ["__main__", "cli"],
 ]
 
