@@ -6,9 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
-from tasks import Gate, joined, no_trace, until
 
 import incr
+from tasks import Gate, joined, no_trace, until
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ class Walk:
         error = self.answers[name]
         assert isinstance(error, incr.CycleError), f"{name}: {error!r}"
         assert {query for query, _ in error.path} == {"walk"}
-        return "".join(argument for _, (argument,) in error.path)
+        return "".join(str(argument) for _, (argument,) in error.path)
 
 
 @pytest.mark.spec("cycle.tasks", "cycle.path", "cycle.entry")

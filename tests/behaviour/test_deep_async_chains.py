@@ -6,9 +6,9 @@ import sys
 
 import anyio
 import pytest
-from tasks import Gate, joined, no_trace, until
 
 import incr
+from tasks import Gate, joined, no_trace, until
 
 pytestmark = pytest.mark.anyio
 

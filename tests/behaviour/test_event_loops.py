@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from hand_loop import HandLoop, pause
 
 import incr
+from hand_loop import HandLoop, pause
 
 
 @incr.input

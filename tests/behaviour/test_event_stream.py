@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
+
 import anyio
+import anyio.lowlevel
 import pytest
-from tasks import until
 
 import incr
+from tasks import until
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +26,12 @@ async def length(db: incr.View, name: str) -> int:
     return len(db[Text, name].text)
 
 
-async def take(stream: object, count: int) -> list[incr.Event]:
-    return [await anext(stream) for _ in range(count)]  # type: ignore[call-overload]  # the stream is an iterator
+def _has(heard: list[incr.Event], count: int) -> bool:
+    return len(heard) == count
+
+
+async def take(stream: AsyncIterator[incr.Event], count: int) -> list[incr.Event]:
+    return [await anext(stream) for _ in range(count)]
 
 
 @pytest.mark.spec("event.stream", "event.order")
@@ -69,7 +77,7 @@ async def test_a_reader_waits_until_something_happens() -> None:
         assert heard == []
         for number in range(3):
             db.set(Text("a", str(number)))
-            await until(lambda number=number: len(heard) == 2 * (number + 1))
+            await until(partial(_has, heard, 2 * (number + 1)))
         group.cancel_scope.cancel()
     assert not db._graph.listeners.any  # the subscription ended with the block
     db.set(Text("a", "later"))
@@ -124,7 +132,7 @@ async def test_a_cancelled_reader_goes_on_where_it_was() -> None:
     async with db.events() as stream:
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await anext(stream)  # type: ignore[call-overload]  # the stream is an iterator
+            await anext(stream)
         db.set(Text("a", "0"))
         assert [type(event) for event in await take(stream, 2)] == [incr.InputSet, incr.RevisionAdvanced]
 

@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from tasks import Gate, joined, no_trace, until
 
 import incr
+from tasks import Gate, joined, no_trace, until
 
 pytestmark = pytest.mark.anyio
 
@@ -48,9 +48,17 @@ class Situation:
             return
         self.answers[task] = "cancelled"
 
+    async def followers(self, count: int) -> None:
+        """Until so many have waited."""
+        await until(lambda: joined(self.db, "slow") == count)
+
+    async def runs(self, count: int) -> None:
+        """Until so many have come to the gate."""
+        await until(lambda: self.gate.arrived == count)
+
     @property
-    def joined(self) -> int:
-        return joined(self.db, "slow")
+    def node(self) -> Any:
+        return self.db._graph.tables[vars(self.slow)["__incr__"].index]["a"]
 
     @property
     def cancelled(self) -> int:
@@ -62,12 +70,12 @@ async def test_a_cancelled_leader_is_followed_by_exactly_one() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for number in range(5):
             group.start_soon(one.ask, f"follower {number}")
-        await until(lambda: one.joined == 5)
+        await one.followers(5)
         one.scopes["leader"].cancel()
-        await until(lambda: one.gate.arrived == 2)
+        await one.runs(2)
         assert one.answers == {"leader": "cancelled"}
         one.db.check_invariant()
         one.gate.open()
@@ -86,13 +94,13 @@ async def test_one_leader_after_the_other_is_cancelled() -> None:
     tasks = ["leader", *(f"follower {number}" for number in range(4))]
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for place, name in enumerate(tasks[1:], 1):
             group.start_soon(one.ask, name)
-            await until(lambda place=place: one.joined == place)
+            await one.followers(place)
         for turn, name in enumerate(tasks[:-1], 2):
             one.scopes[name].cancel()
-            await until(lambda turn=turn: one.gate.arrived == turn)
+            await one.runs(turn)
             one.db.check_invariant()
         one.gate.open()
     assert [one.answers[name] for name in tasks] == ["cancelled"] * 4 + ["ONE"]
@@ -105,11 +113,11 @@ async def test_the_chosen_follower_is_cancelled_before_it_could_begin() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for number in range(3):
             group.start_soon(one.ask, f"follower {number}")
-            await until(lambda number=number: one.joined == number + 1)
-        chosen = one.db._graph.tables[one.slow.__incr__.index]["a"].flight.waiters[0]
+            await one.followers(number + 1)
+        chosen = one.node.flight.waiters[0]
         one.scopes["leader"].cancel()
         while chosen.answer is None:
             await anyio.lowlevel.checkpoint()
@@ -127,13 +135,13 @@ async def test_leader_and_first_follower_are_cancelled_at_once() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for number in range(3):
             group.start_soon(one.ask, f"follower {number}")
-            await until(lambda number=number: one.joined == number + 1)
+            await one.followers(number + 1)
         one.scopes["leader"].cancel()
         one.scopes["follower 0"].cancel()
-        await until(lambda: one.gate.arrived == 2)
+        await one.runs(2)
         one.gate.open()
     assert one.answers == {
         "leader": "cancelled",
@@ -150,10 +158,10 @@ async def test_all_are_cancelled_and_the_next_one_begins_anew() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for number in range(3):
             group.start_soon(one.ask, f"follower {number}")
-        await until(lambda: one.joined == 3)
+        await one.followers(3)
         for scope in one.scopes.values():
             scope.cancel()
     assert set(one.answers.values()) == {"cancelled"}
@@ -172,10 +180,10 @@ async def test_a_cancelled_waiter_disturbs_nobody() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         for number in range(3):
             group.start_soon(one.ask, f"follower {number}")
-            await until(lambda number=number: one.joined == number + 1)
+            await one.followers(number + 1)
         one.scopes["follower 1"].cancel()
         await until(lambda: "follower 1" in one.answers)
         assert one.cancelled == 0
@@ -193,7 +201,7 @@ async def test_a_cancelled_run_leaves_memo_stamps_and_suspects_as_they_were() ->
     await one.slow(one.db, "a")
     one.db.set(Text("a", "two"))
     one.db.check_invariant()
-    node = one.db._graph.tables[one.slow.__incr__.index]["a"]
+    node = one.node
     fields = ("value", "changed_at", "valid_from", "valid_to", "dependencies", "suspects", "bits", "ran_at", "hot")
     before = [getattr(node, name) for name in fields]
     events = list[incr.Event]()
@@ -201,7 +209,7 @@ async def test_a_cancelled_run_leaves_memo_stamps_and_suspects_as_they_were() ->
     with one.db.subscribe(events.append):
         async with anyio.create_task_group() as group:
             group.start_soon(one.ask, "leader")
-            await until(lambda: one.gate.arrived == 2)
+            await one.runs(2)
             one.scopes["leader"].cancel()
     assert before == [getattr(node, name) for name in fields]
     assert incr.QueryCancelled("slow", ("a",)) in events
@@ -234,12 +242,12 @@ async def test_a_leader_that_only_verifies_is_cancelled() -> None:
     del ran[:]
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "verifier", lambda: above(one.db))
-        await until(lambda: one.gate.arrived == 2)
+        await one.runs(2)
         group.start_soon(one.ask, "reader")
         group.start_soon(one.ask, "second verifier", lambda: above(one.db))
-        await until(lambda: one.joined == 2)
+        await one.followers(2)
         one.scopes["verifier"].cancel()
-        await until(lambda: one.gate.arrived == 3)
+        await one.runs(3)
         one.db.check_invariant()
         one.gate.open()
     assert one.answers == {"verifier": "cancelled", "reader": "OTHER", "second verifier": "O!"}
@@ -253,14 +261,14 @@ async def test_the_one_that_takes_over_is_bound_to_the_same_revision() -> None:
     one = Situation()
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader")
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         group.start_soon(one.ask, "follower")
-        await until(lambda: one.joined == 1)
+        await one.followers(1)
         one.db.set(Text("a", "two"))
         group.start_soon(one.ask, "later")
-        await until(lambda: one.gate.arrived == 2)
+        await one.runs(2)
         one.scopes["leader"].cancel()
-        await until(lambda: one.gate.arrived == 3)
+        await one.runs(3)
         one.gate.open()
     assert one.answers == {"leader": "cancelled", "follower": "ONE", "later": "TWO"}
     assert one.ran == [1, 2, 1]
@@ -291,11 +299,11 @@ async def test_followers_inside_queries_take_over_for_their_call() -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(one.ask, "leader", lambda: around(one.db, "<"))
-        await until(lambda: one.gate.arrived == 1)
+        await one.runs(1)
         group.start_soon(one.ask, "follower", lambda: around(one.db, ">"))
-        await until(lambda: one.joined == 1)
+        await one.followers(1)
         one.scopes["leader"].cancel()
-        await until(lambda: one.gate.arrived == 2)
+        await one.runs(2)
         one.gate.open()
     assert one.answers == {"leader": "cancelled", "follower": ">ONE"}
     no_trace(one.db)

@@ -1,4 +1,4 @@
-"""Tasks that ask for the same call share one execution; tasks that ask for different ones do not wait for each other."""
+"""Tasks that ask for the same call share one execution; for different calls they do not wait for each other."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
-from tasks import Gate, joined, no_trace, until
 
 import incr
+from tasks import Gate, joined, no_trace, until
 
 pytestmark = pytest.mark.anyio
 

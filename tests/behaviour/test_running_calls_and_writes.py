@@ -6,10 +6,10 @@ from typing import Any
 
 import anyio
 import pytest
-from hand_loop import HandLoop, pause
-from tasks import Gate, joined, no_trace, until
 
 import incr
+from hand_loop import HandLoop, pause
+from tasks import Gate, joined, no_trace, until
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
-from tasks import Gate, no_trace, until
 
 import incr
+from tasks import Gate, no_trace, until
 
 pytestmark = pytest.mark.anyio
 

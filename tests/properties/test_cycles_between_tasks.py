@@ -11,11 +11,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hand_loop import Cancelled, HandLoop, Task, pause
 from hypothesis import settings
-from tasks import no_trace
 
 import incr
+from hand_loop import Cancelled, HandLoop, Task, pause
+from tasks import no_trace
 
 BLOCK = 100
 BLOCKS = settings.default.max_examples // 4  # type: ignore[union-attr]  # tests/conftest.py loads a profile
@@ -34,7 +34,7 @@ class Edges:
 
 @incr.query
 async def walk(db: incr.View, loop: HandLoop, name: str) -> int:
-    """One more than the sum over the calls; the calls of 'a', 'c', 'e' are made one after the other, the others at once."""
+    """One more than the sum over the calls: 'a', 'c', 'e' make them one after the other, the others all at once."""
     calls = db[Edges, name].calls
     await pause()
     if name in CATCHING:
@@ -45,7 +45,8 @@ async def walk(db: incr.View, loop: HandLoop, name: str) -> int:
     for child in children:
         if child.error is not None:
             raise child.error
-    return 1 + sum(child.value for child in children)
+    total: int = sum(child.value for child in children)
+    return 1 + total
 
 
 async def _or_zero(db: incr.View, loop: HandLoop, name: str) -> int:
@@ -84,7 +85,7 @@ def check(graph: Graph, name: str, outcome: int | incr.CycleError) -> None:
         assert outcome == expected, f"{name} is {outcome}, from scratch {expected}: {graph}"
         return
     assert expected is None, f"{name} is {outcome}, from scratch {expected}: {graph}"
-    path = [arguments[1] for _, arguments in outcome.path]
+    path = [str(arguments[1]) for _, arguments in outcome.path]
     assert len(set(path)) == len(path)
     for caller, callee in zip(path, [*path[1:], path[0]], strict=True):
         assert callee in graph[caller], f"{path} is no loop of {graph}"

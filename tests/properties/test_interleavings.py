@@ -12,11 +12,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hand_loop import Cancelled, HandLoop, Task
 from hypothesis import settings
-from paused_programs import CELLS, RARES, Cell, Inputs, Program, Rare, ask, from_scratch, plain, random_program
 
 import incr
+from hand_loop import Cancelled, HandLoop, Task
+from paused_programs import CELLS, RARES, Cell, Inputs, Program, Rare, ask, from_scratch, plain, random_program
 
 #: Interleavings per test: enough for the sum to be thousands, few enough that one test takes a second or so.
 BLOCK = 100
@@ -118,7 +118,8 @@ class Machine:
                     batch.remove(record, key)
                 else:
                     batch.set(record(key, value), durability=random.choice([None, None, incr.Durability.HIGH]))
-        inputs = {slot: value for slot, value in {**self.history[self.revision], **changes}.items() if value is not None}
+        after = {**self.history[self.revision], **changes}
+        inputs = {slot: value for slot, value in after.items() if value is not None}
         # Asking the database for its revision would walk the writes.
         if inputs != self.history[self.revision]:
             self.revision += 1
@@ -141,7 +142,8 @@ class Machine:
         view = self.random.choice([self.db, *self.snapshots])
         inputs = self.history[view.revision]
         for key in CELLS:
-            assert (record := view.get(Cell, key)) == (None if (Cell, key) not in inputs else Cell(key, inputs[Cell, key])), record
+            record = view.get(Cell, key)
+            assert (None if record is None else record.value) == inputs.get((Cell, key))
             assert ((Cell, key) in view) == ((Cell, key) in inputs)
         assert list(view.keys(Cell)) == sorted(key for record, key in inputs if record is Cell)
         numbers = [number for number, one in enumerate(self.program.definitions) if not one.awaited]

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from hand_loop import Cancelled, HandLoop, Task, pause
-
 import incr
+from hand_loop import Cancelled, HandLoop, Task, pause
 
 __all__ = ["CELLS", "RARES", "Cell", "Inputs", "Program", "Rare", "ask", "call", "from_scratch", "random_program"]
 
@@ -336,4 +335,3 @@ async def _do(step: Step, total: int, reader: Live | Scratch) -> int:
 
 def _or(value: int | None, default: int) -> int:
     return default if value is None else value
-
