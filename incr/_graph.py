@@ -425,6 +425,11 @@ class Graph:
 
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
         """Dependents are linked before the node is good: a write in between must find it."""
+        bits = 0
+        for dependency in dependencies:
+            bits |= dependency.bits
+        grown = bits & ~node.bits
+        node.bits = bits
         before = node.dependencies
         if not before:
             for dependency in dependencies:
@@ -440,11 +445,6 @@ class Graph:
                 if dependency not in kept:
                     unlink(dependency, node)
             node.dependencies = dependencies
-        bits = 0
-        for dependency in dependencies:
-            bits |= dependency.bits
-        grown = bits & ~node.bits
-        node.bits = bits
         if grown and node.dependents is not None:
             self._spread_bits(node, grown)
 

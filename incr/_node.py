@@ -247,8 +247,9 @@ _FEW: Final = 8
 
 
 def link(dependency: Node, node: Node) -> None:
-    """Let *dependency* know that *node* read it, unless it is a HIGH input, whose readers carry its bit instead."""
-    if dependency.bits and dependency.ingredient.kind != "query":
+    """Let *dependency* know that *node* read it, unless it is a HIGH input whose bit the node has."""
+    bits = dependency.bits
+    if bits and not bits & ~node.bits and dependency.ingredient.kind != "query":
         return
     dependents = dependency.dependents
     if dependents is None:

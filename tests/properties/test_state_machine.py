@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
 import pytest
@@ -101,6 +103,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
+        """At the newest revision."""
         number = data.draw(st.integers(0, len(_program[0]) - 1))
         _ran.clear()
         answer = ask(self.db, number)
@@ -144,6 +147,17 @@ class Machine(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.snapshots) - 1))
         snapshot, _ = self.snapshots.pop(place)
         snapshot.close()
+
+    @precondition(lambda self: not self.snapshots)
+    @rule()
+    def save_and_load(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "state")
+            self.db.save(path)
+            self.db = incr.Database()
+            assert self.db.load(path)
+        assert self.db.revision >= self.reference.revision
+        self.reference.reloaded(int(self.db.revision))
 
     @invariant()
     def whole(self) -> None:

@@ -76,9 +76,9 @@ class Reference:
             else:
                 self.inputs[slot] = record
 
-    def reloaded(self) -> None:
-        """The database was saved and loaded: a new revision in which nothing changed. Errors are not in files."""
-        self.revision += 1
+    def reloaded(self, revision: int) -> None:
+        """The database was saved and loaded, and nothing has changed. Errors are not in files."""
+        self.revision = revision
         for memo in self.memos.values():
             memo.has_value = memo.outcome[0] == "value"
 
@@ -86,7 +86,7 @@ class Reference:
         """The outcome; what ran for it is added to `ran`."""
         memo = self._touch(number)
         if not memo.has_value:
-            self._run(number)
+            self._run(number, good=True)
         return memo.outcome
 
     def _touch(self, number: int) -> _Memo:
@@ -109,7 +109,8 @@ class Reference:
         memo.verified_at = self.revision
         return memo
 
-    def _run(self, number: int) -> None:
+    def _run(self, number: int, *, good: bool = False) -> None:
+        """Run the body; *good* if only its value was missing."""
         memo = self.memos[number]
         reads: list[tuple[Any, ...]] = []
         view = _Recording(self.inputs, reads)
@@ -123,10 +124,10 @@ class Reference:
             return int(outcome[1])
 
         outcome = outcome_of(lambda: finish(evaluate(view, self.program[number][1], call)))
-        if outcome != memo.outcome:
-            if memo.has_value:
-                memo.changed_at = self.revision
-            memo.outcome = outcome
+        # Without a value there is nothing to compare with: if it had to run, it counts as changed.
+        if not good and (outcome != memo.outcome or not memo.has_value):
+            memo.changed_at = self.revision
+        memo.outcome = outcome
         memo.reads = reads
         memo.verified_at = self.revision
         memo.has_value = True
