@@ -174,14 +174,13 @@ class Arrangement:
         )
 
     def _calls(self, table: Table) -> Draft:
-        rows = self._rows
         calls = Calls(
             table.changed_at,
             table.valid_from,
             table.flags,
-            [self._high[bits] for bits in table.bits],
+            list(map(self._high.__getitem__, table.bits)),
             list(map(len, table.dependencies)),
-            [rows[node] for node in chain.from_iterable(table.dependencies)],
+            list(map(self._rows.__getitem__, chain.from_iterable(table.dependencies))),
         )
         ingredient = table.ingredient
         names = ingredient.signature.names

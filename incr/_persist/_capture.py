@@ -10,7 +10,7 @@ Keeps: save.atomic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import Any, final
 
 from incr._errors import StoreError
@@ -130,7 +130,7 @@ class Capture:
 
     def settle(self, foreign: Sequence[Node]) -> None:
         """Leave out what nothing would miss: slots that were never set, calls that never came to an end."""
-        used = {node for table in self.tables for mine in table.dependencies for node in mine}
+        used = set(chain.from_iterable(chain.from_iterable(table.dependencies for table in self.tables)))
         used.update(foreign)
         used.update([slot for slot, presence in self.presences.items() if presence.node in used])
         for table in self.tables:

@@ -93,6 +93,7 @@ class Calls(NamedTuple):
 class Values(NamedTuple):
     """Encoded values: row n is content[bounds[n]:bounds[n + 1]]; an empty one is no value."""
 
+    lengths: Sequence[int]
     bounds: Sequence[int]
     content: memoryview
 
@@ -264,4 +265,4 @@ def read_values(section: Section) -> Values:
         raise ValueError("there are not as many lengths as rows")
     if sum(lengths) != len(content):
         raise ValueError("the values are not as long as they are said to be")
-    return Values([0, *accumulate(lengths)], content)
+    return Values(lengths, [0, *accumulate(lengths)], content)

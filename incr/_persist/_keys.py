@@ -38,8 +38,8 @@ def column_of(keys: Sequence[Any], encode: Callable[[Any], bytes], depth: int = 
         return list(keys)
     if kinds == {tuple} and depth:
         sizes = set(map(len, keys))
-        if len(sizes) == 1 and sizes.pop() <= _MOST_PARTS:
-            return tuple(column_of(part, encode, depth - 1) for part in zip(*keys, strict=True))
+        if len(sizes) == 1 and (size := sizes.pop()) <= _MOST_PARTS:
+            return tuple(column_of([key[place] for key in keys], encode, depth - 1) for place in range(size))
     return OpaqueColumn(map(encode, keys))
 
 

@@ -93,6 +93,9 @@ def largest_calls(tables: Sequence[Table], bare: Sequence[Sequence[int]], excess
 
 def with_dependents(dropped: Iterable[Node], tables: Sequence[Table]) -> set[Node]:
     """The calls and whatever depends on them, directly or not."""
+    dropped = list(dropped)
+    if not dropped:
+        return set()
     found: set[Node] = set()
     _closure(dropped, _dependents(tables), found)
     return found

@@ -104,6 +104,9 @@ class LoadJob:
         try:
             self._restore(path, base)
         finally:
+            if collects and not gc.get_freeze_count():
+                gc.freeze()  # they are as old as anything now, so that the next look at young ones leaves them out
+                gc.unfreeze()
             if collects:
                 gc.enable()
 

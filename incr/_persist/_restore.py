@@ -71,10 +71,6 @@ class Source:
         """The value's bytes."""
         return self._values.row(row)
 
-    def has(self, row: int) -> bool:
-        """Whether there is a value."""
-        return self._values.bounds[row] != self._values.bounds[row + 1]
-
 
 @final
 class Restored:
@@ -158,7 +154,8 @@ class Restored:
         stamps = read_stamps(section, self._base.header.revision)
         flags = read_flags(section)
         keys = rows_of(unpack_column(section.stream(KEYS), section.rows), section.rows, self._decode, exact_key)
-        source = Source(read_values(section), self._decode)
+        values = read_values(section)
+        source = Source(values, self._decode)
         table = self.graph.table(ingredient)
         bit = 1 << ingredient.index
         for row, key in enumerate(keys):
@@ -166,7 +163,7 @@ class Restored:
                 continue
             node = table[key] = self._nodes[first + row] = _settled(Node(ingredient, key, ABSENT), stamps[row])
             node.bits = bit if flags[row] & HIGH else 0
-            if source.has(row):
+            if values.lengths[row]:
                 self._give_record(node, source, row)
         if len(table) != len(keys) - keys.count(UNREADABLE):
             raise ValueError("two rows have the same key")
@@ -238,21 +235,21 @@ class Restored:
             return  # its calls have other arguments now; what depends on them runs again
         row_of = exact_key if len(names) == 1 else _each_exact
         keys = rows_of(unpack_column(section.stream(KEYS), section.rows), section.rows, self._decode, row_of)
-        source = Source(read_values(section), self._decode)
+        values = read_values(section)
+        source = Source(values, self._decode)
         # spec: load.code
         stale = section.fingerprint != self._fingerprint(ingredient)
         bits_of = [self._bits(members) for members in self._shared.high_sets]
-        table = self.graph.table(ingredient)
         nodes: list[Node | None] = []
-        columns = zip(keys, calls.changed_at, calls.valid_from, calls.flags, calls.high, strict=True)
-        for row, (key, changed_at, valid_from, flags, high) in enumerate(columns):
+        columns = zip(keys, calls.changed_at, calls.valid_from, calls.flags, calls.high, values.lengths, strict=True)
+        for row, (key, changed_at, valid_from, flags, high, length) in enumerate(columns):
             if key is UNREADABLE:
                 nodes.append(None)
                 continue
-            node = table[key] = Node(ingredient, key)
+            node = Node(ingredient, key)
             nodes.append(node)
             node.changed_at = changed_at
-            if source.has(row):
+            if length:
                 node.value = node.encoded = Stored(source, row)
             if stale:
                 self.graph.log[node] = self._later
@@ -263,6 +260,8 @@ class Restored:
                     node.suspects = None
                     node.valid_to = OPEN
         self._nodes[first : first + len(nodes)] = nodes
+        table = self.graph.table(ingredient)
+        table.update((node.key, node) for node in nodes if node is not None)
         if len(table) != len(nodes) - nodes.count(None):
             raise ValueError("two rows have the same key")
 

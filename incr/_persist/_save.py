@@ -130,10 +130,12 @@ class SaveJob:
     # spec: persist.off
     def _encode_values(self, table: Table, encoder: Encoder) -> None:
         persist = table.ingredient.persist
-        for row, value in enumerate(table.values):
+        for row, (value, known) in enumerate(zip(table.values, table.encoded, strict=True)):
+            if type(known) is bytes and persist:
+                continue
             data: bytes | None = None
             if persist and value is not EMPTY and type(value) is not Failure:
-                data = _known(value, table.encoded[row])
+                data = _known(value, known)
                 if data is None:
                     data = self._try_encode(table, row, value, encoder)
             table.encoded[row] = data

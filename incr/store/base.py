@@ -8,7 +8,9 @@ Keeps: base.checksum, base.footer, base.bounded, save.atomic.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from incr._errors import CorruptError, StoreBrokenError, StoreError
@@ -77,22 +79,18 @@ def cut(stream: bytes) -> Iterator[bytes]:
         yield stream[start : start + BLOCK_BYTES]
 
 
-def gather(values: Iterable[bytes]) -> Iterator[bytes]:
+def gather(values: Sequence[bytes]) -> Iterator[bytes]:
     """Many values as blocks that end where a value ends, unless a single value is longer than a block."""
-    held: list[bytes] = []
-    size = 0
-    for value in values:
-        if size + len(value) > BLOCK_BYTES:
-            if held:
-                yield b"".join(held)
-                held, size = [], 0
-            if len(value) > BLOCK_BYTES:
-                yield from cut(value)
-                continue
-        held.append(value)
-        size += len(value)
-    if size:
-        yield b"".join(held)
+    ends = [0, *accumulate(map(len, values))]
+    first = 0
+    while ends[first] < ends[-1]:
+        behind = bisect_right(ends, ends[first] + BLOCK_BYTES) - 1
+        if behind > first:
+            yield b"".join(values[first:behind])
+        else:
+            behind = first + 1
+            yield from cut(values[first])
+        first = behind
 
 
 def base_image(header: Header, sections: Iterable[Draft], checksum: Checksum) -> Iterator[bytes]:
