@@ -8,6 +8,7 @@ Keeps: flight.single, flight.handover, loop.checkpoint, depth.async.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Token
 from time import perf_counter
 from typing import Any
 
@@ -128,6 +129,13 @@ async def _run_apart(frame: Frame) -> Memo:
     return fixed(await _run(frame))
 
 
+def _put_back(token: Token[Any]) -> None:
+    try:
+        running.reset(token)
+    except ValueError:
+        return  # closed from outside of its task, whose context is gone: there is nothing to put back
+
+
 async def _run(frame: Frame) -> Node | Memo:
     token = running.set(frame)
     outcome: Any
@@ -145,7 +153,4 @@ async def _run(frame: Frame) -> Node | Memo:
         abandon(frame)
         raise
     finally:
-        try:
-            running.reset(token)
-        except ValueError:
-            pass  # closed from outside of its task, whose context is gone: there is nothing to put back
+        _put_back(token)

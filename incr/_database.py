@@ -31,7 +31,7 @@ from incr._running import running
 from incr._snapshot import Snapshot
 from incr._statistics import Statistics, statistics
 from incr._stream import EventStream
-from incr._view import View, slot_of
+from incr._view import NO_KEY, View, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,12 +61,13 @@ class Batch:
         slot, value = _slot_and_record(self._graph, record, durability)
         self._writes[slot] = (value, durability)
 
-    def remove(self, record: type[Any], key: Hashable = (), /) -> None:
+    def remove(self, record: type[Any], key: Hashable = NO_KEY, /) -> None:
         """Remove a record when the batch ends."""
         self._check_open()
         self._writes[slot_of(self._graph, record, key)] = (ABSENT, None)
 
     def _check_open(self) -> None:
+        _refuse_in_query(self._graph)
         if not self._open:
             raise WriteInQueryError("the batch has ended; open another one with db.batch()")
 
@@ -130,7 +131,7 @@ class Database(View):
         return _write(graph, {slot: (value, durability)})
 
     # spec: write.remove
-    def remove(self, record: type[Any], key: Hashable = (), /) -> Revision:
+    def remove(self, record: type[Any], key: Hashable = NO_KEY, /) -> Revision:
         """Remove a record and return the revision from which it is gone; the current one if it was not there.
 
         Raises:

@@ -147,7 +147,9 @@ class EncodeError(StoreError, TypeError):
         self.type_name = type_name
         self.where = where
         self.reason = reason
-        hint = reason or "register it with incr.register_codec, or keep the query's values out of files with persist=False"
+        hint = (
+            reason or "register it with incr.register_codec, or keep the query's values out of files with persist=False"
+        )
         place = f" at {where}" if where else ""
         super().__init__("", f"{owner or 'value'}: a {type_name}{place} cannot be stored; {hint}")
 
@@ -179,8 +181,9 @@ class VersionError(StoreError):
         self.found = found
         self.supported = supported
         super().__init__(
-            path, f"has format {found}, this release reads format {supported}; use the release that wrote it, "
-            "or give another path"
+            path,
+            f"has format {found}, this release reads format {supported}; use the release that wrote it, "
+            "or give another path",
         )
         self.args = (path, found, supported)
 

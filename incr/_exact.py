@@ -162,7 +162,7 @@ def _state(error: BaseException) -> tuple[Any, ...]:
     attributes = {name: value for name, value in vars(error).items() if name != "__notes__"}
     members = getattr(error, "exceptions", ())
     plain = tuple(part for part in error.args if part is not members and not _holds_errors(part))
-    return plain, attributes, tuple(_state(member) + (type(member), str(member)) for member in members)
+    return plain, attributes, tuple((*_state(member), type(member), str(member)) for member in members)
 
 
 def _holds_errors(part: object) -> bool:

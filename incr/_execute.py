@@ -60,7 +60,7 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
         table = graph.tables[ingredient.index]
     except IndexError:
         table = graph.table(ingredient)
-    node = table.get(key)
+    node: Node | None = table.get(key)
     if node is None:
         node = graph.table(ingredient)[key] = Node(ingredient, key)
     return node
@@ -166,4 +166,3 @@ def refuse_colour(ingredient: Any, view: View, arguments: tuple[Any, ...]) -> No
             f"{caller.node.label()} is a plain `def` query and cannot call the async query "
             f"{call_text(ingredient.name, arguments)}: make it `async def` and await the call"
         )
-

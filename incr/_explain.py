@@ -70,7 +70,9 @@ class Explanation:
             yield f"{self.call}: never asked for in this database"
             return
         took = f" in {self.seconds * 1000:.2f} ms" if self.decision == "executed" and self.seconds else ""
-        yield f"{self.call}: {self.decision} at revision {self.verified_at}{took}; value from revision {self.changed_at}"
+        yield (
+            f"{self.call}: {self.decision} at revision {self.verified_at}{took}; value from revision {self.changed_at}"
+        )
         verb = {"executed": "because of", "verified": "although something changed under"}.get(
             self.decision, "because of a write under"
         )
@@ -84,9 +86,7 @@ def explain(graph: Graph, node: Node | None, call: str) -> Explanation:
     graph.current()
     if node is None or (node.valid_from == NEVER and node.value is EMPTY):
         return Explanation(call, "never asked", 0, 0, 0.0, ())
-    return Explanation(
-        call, _decision(node), node.changed_at, node.valid_from, node.cost, tuple(_chain(node))
-    )
+    return Explanation(call, _decision(node), node.changed_at, node.valid_from, node.cost, tuple(_chain(node)))
 
 
 def _decision(node: Node) -> str:
@@ -107,4 +107,3 @@ def _chain(node: Node) -> Iterator[Reason]:
         yield Reason(cause.label(), cause.changed_at)
         seen.add(cause)
         cause = cause.cause
-

@@ -175,10 +175,8 @@ def mark_cycle(path: list[Frame | Node], at: At) -> CycleError:
     A body that catches it does not change that: otherwise the answers would depend on which of the calls was asked
     first.
     """
-    calls: list[tuple[str, tuple[Any, ...]]] = []
-    for step in path:
-        node = step.node if isinstance(step, Frame) else step
-        calls.append((node.ingredient.name, node.ingredient.arguments(node.key)))
+    nodes = _without_detours([step.node if isinstance(step, Frame) else step for step in path])
+    calls = [(node.ingredient.name, node.ingredient.arguments(node.key)) for node in nodes]
     first = min(range(len(calls)), key=lambda place: (calls[place][0], short_repr(calls[place][1], 1000)))
     error = CycleError(calls[first:] + calls[:first])
     for step in path:
@@ -190,3 +188,18 @@ def mark_cycle(path: list[Frame | Node], at: At) -> CycleError:
                 at.poison = {}
             at.poison.setdefault(step, error)
     return error
+
+
+def _without_detours(nodes: list[Node]) -> list[Node]:
+    """A call that runs for one and is verified for another comes twice: what lies between is a loop of its own."""
+    places: dict[Node, int] = {}
+    loop: list[Node] = []
+    for node in nodes:
+        if node in places:
+            for passed in loop[places[node] + 1 :]:
+                del places[passed]
+            del loop[places[node] + 1 :]
+        else:
+            places[node] = len(loop)
+            loop.append(node)
+    return loop

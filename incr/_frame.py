@@ -43,7 +43,7 @@ class Frame(View):
     def __init__(self, graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> None:
         self._graph = graph
         self._at = self.at = at
-        self._reads: dict[Node, None] = {}
+        self._reads = {}
         self._sync = not node.ingredient.awaited
         self.node = node
         #: The frame that made the call; None for a read from outside of all queries.
@@ -51,7 +51,7 @@ class Frame(View):
         #: The calls that were being verified between the parent and this one, which is the last of them: they wait
         #: for it too, without frames.
         self.through = through
-        self.depth = 0 if parent is None else parent.depth + 1
+        self.depth: int = 0 if parent is None else parent.depth + 1
         #: The helper threads that this chain of calls goes on in; shared along the chain.
         self.hops: list[int] = [] if parent is None else parent.hops
         #: Who waits for this execution; None while nobody does.

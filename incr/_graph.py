@@ -30,7 +30,7 @@ _LISTED_SUSPECTS: Final = 8
 
 @final
 class At:
-    """One revision as its readers share it: all handles bound to the revision hold this object, and a write closes it."""
+    """One revision as its readers share it: all handles bound to it hold this object, and a write closes it."""
 
     __slots__ = ("kept", "poison", "revision", "tables", "users")
 
@@ -111,7 +111,7 @@ class Graph:
 
     def table(self, ingredient: Any) -> dict[Any, Node]:
         """The ingredient's rows; made when it is met for the first time."""
-        index = ingredient.index
+        index: int = ingredient.index
         while len(self.tables) <= index:
             self.tables.append({})
             self.ingredients.append(None)
@@ -374,9 +374,7 @@ class Graph:
         return node
 
     # spec: history.publish
-    def _publish_late(
-        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool
-    ) -> Memo:
+    def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Memo:
         """Inputs were written while the call ran: its outcome is right at its own revision, maybe nowhere else."""
         revision = at.revision
         older = node.valid_from <= revision  # the current outcome, if any, is from before this one
@@ -482,5 +480,3 @@ def _settled(node: Node) -> Node:
 
 def _revision_of(at: At) -> int:
     return at.revision
-
-

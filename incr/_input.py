@@ -28,7 +28,8 @@ class InputIngredient:
     """The table of one input class."""
 
     __slots__ = (
-        "__weakref__", "durability", "fields", "identity", "index", "key_fields", "key_set", "name", "presence", "record"
+        "__weakref__", "durability", "fields", "identity", "index", "key_fields", "key_set", "name", "presence",
+        "record",
     )  # fmt: skip
     kind = "input"
 

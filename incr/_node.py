@@ -15,7 +15,21 @@ from incr._revision import OPEN
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["ABSENT", "EMPTY", "NEVER", "SCAN", "Ingredient", "Memo", "Failure", "Node", "Stored", "each_dependent", "link", "unlink"]
+__all__ = [
+    "ABSENT",
+    "EMPTY",
+    "NEVER",
+    "SCAN",
+    "Failure",
+    "Ingredient",
+    "Marker",
+    "Memo",
+    "Node",
+    "Stored",
+    "each_dependent",
+    "link",
+    "unlink",
+]
 
 
 class Ingredient(Protocol):
@@ -159,7 +173,7 @@ class Node:
     dependencies: tuple[Node, ...]
     #: m in n.dependents <=> n in m.dependencies, for every n that is not a HIGH input.
     #: None, one node, a tuple of up to eight, or a dict: most nodes have few, and an empty dict is 64 bytes.
-    dependents: None | Node | tuple[Node, ...] | dict[Node, None]
+    dependents: Node | tuple[Node, ...] | dict[Node, None] | None
     #: None iff good at the newest walked revision; else the dependencies that may have changed since valid_from.
     suspects: list[Node] | None
     #: Why it last became suspect or ran: one dependency. What `explain` follows.
@@ -168,7 +182,7 @@ class Node:
     flight: Any
     #: Older outcomes that a pinned revision needs, oldest first; None nearly always.
     history: list[Memo] | None
-    #: One bit for each HIGH ingredient that was read, directly or not. On a slot: its ingredient's bit once it was HIGH.
+    #: One bit for each HIGH ingredient that was read, directly or not. On a slot: its ingredient's, once it was HIGH.
     bits: int
     #: The revision that the last execution in this process was bound to; NEVER if there was none.
     ran_at: int
@@ -239,7 +253,7 @@ def each_dependent(node: Node) -> Iterator[Node]:
         return iter(())
     if type(dependents) is Node:
         return iter((dependents,))
-    return iter(dependents)  # type: ignore[arg-type]  # a tuple or a dict, by the test above
+    return iter(dependents)
 
 
 #: More dependents than this are kept in a dict.

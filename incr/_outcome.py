@@ -131,7 +131,6 @@ def take(graph: Graph, node: Node, holder: Node | Memo) -> Any:
     if graph.checks is not None and not graph.checks.intact(node):
         raise MutatedValueError(
             f"the value of {node.label()} was changed in place after the call had returned it; memoised values are "
-            "shared, so return an immutable one (a tuple, a frozenset, a frozen dataclass) or copy it before changing it"
+            "shared: return an immutable one (a tuple, a frozenset, a frozen data class) or copy it before changing it"
         )
     return value
-

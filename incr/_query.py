@@ -74,7 +74,10 @@ class QueryIngredient:
     def compile(self) -> Any:
         """The function that the program calls in place of its own."""
         wrapper = self.signature.compile(
-            self.function, self.index, self._amiss if self.awaited else self._miss, self._refuse if self.awaited else None
+            self.function,
+            self.index,
+            self._amiss if self.awaited else self._miss,
+            self._refuse if self.awaited else None,
         )
         self._invoke = self.signature.invoker()
         return wrapper
@@ -188,7 +191,7 @@ def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bo
             f"{function.__name__}() is a generator, whose values are gone once read; return a tuple of them"
         )
     ingredient = QueryIngredient(function, name, version, eq, persist)
-    wrapper = update_wrapper(ingredient.compile(), function)
+    wrapper: Any = update_wrapper(ingredient.compile(), function)
     wrapper.__incr__ = ingredient
     return wrapper
 

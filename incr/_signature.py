@@ -1,4 +1,4 @@
-"""Wrappers compiled for a query's exact signature, so that a hit binds no arguments and builds no key that it can avoid.
+"""Wrappers compiled for a query's exact signature: a hit binds no arguments and builds no key that it can avoid.
 
 Law: a wrapper is a plain function (an object with ``__call__`` would recurse through C). Its fast path is one look-up,
 one test and one note of the read; whatever else there is to find out is left to the slow path.
@@ -72,7 +72,7 @@ def _incr_invoke(_incr_function, {db}, _incr_key):
 class Signature:
     """A query function's parameters behind its first one, and what is compiled from them."""
 
-    __slots__ = ("_code", "_defaults", "_kwdefaults", "_namespace", "double_starred", "db", "names", "starred")
+    __slots__ = ("_code", "_defaults", "_kwdefaults", "_namespace", "db", "double_starred", "names", "starred")
 
     def __init__(self, function: Any) -> None:
         code: CodeType = function.__code__
@@ -100,7 +100,7 @@ class Signature:
     def compile(self, function: Any, index: int, miss: Callable[..., Any], refuse: Callable[..., Any] | None) -> Any:
         """The wrapper; *refuse* is given for awaited queries."""
         exact = {name: self._exact(name, function.__annotations__.get(name)) for name in self.names}
-        parts = {
+        parts: dict[str, Any] = {
             "name": function.__name__ if function.__name__.isidentifier() else "query",
             "db": self.db,
             "index": index,

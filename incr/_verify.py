@@ -30,7 +30,7 @@ Steps = Generator[tuple[Node, list[Node]], Any, None]
 
 # spec: memo.minimal
 def verify(graph: Graph, root: Node, at: At) -> Steps:
-    """Make *root* good at *at*, the newest revision; ends early if a write closes it. The root comes last, if at all."""
+    """Make *root* good at *at*, the newest revision; ends early if a write closes it. The root is the last to run."""
     stack = [root]
     pending = [_in_order(root)]
     since = [root.valid_from]  # what the pending iterator was made for
@@ -54,15 +54,14 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             pending[-1], since[-1], looked_at[-1] = _in_order(node), node.valid_from, None
         if not changed:
             found = _next_suspect(node, pending[-1], looked_at[-1])
-            if found is not None and found.suspects is not None and found.changed_at <= node.valid_from:
-                if found not in on_stack:
-                    looked_at[-1] = found
-                    stack.append(found)
-                    pending.append(_in_order(found))
-                    since.append(found.valid_from)
-                    looked_at.append(None)
-                    on_stack.add(found)
-                    continue
+            if found is not None and found.changed_at <= node.valid_from and found not in on_stack:
+                looked_at[-1] = found
+                stack.append(found)
+                pending.append(_in_order(found))
+                since.append(found.valid_from)
+                looked_at.append(None)
+                on_stack.add(found)
+                continue
             changed = found is not None or node.valid_from == NEVER
             if found is not None:
                 node.cause = found
@@ -120,9 +119,7 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
             continue
         if not changed:
             blocked = None
-            changed = (
-                not NEVER < node.valid_from <= revision or node.valid_from != since[-1] or node.value is EMPTY
-            )
+            changed = not NEVER < node.valid_from <= revision or node.valid_from != since[-1] or node.value is EMPTY
             if not changed:
                 changed, blocked = _scan_as_of(graph, node, revision, places)
             if blocked is not None and blocked not in on_stack:

@@ -9,20 +9,23 @@ Keeps: read.slot, read.missing, read.get, read.presence, read.keys, read.revisio
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from incr._errors import MissingInputError, short_repr
 from incr._exact import PLAIN, exact_key
-from incr._node import ABSENT, Memo, Node
+from incr._node import ABSENT, Marker, Memo, Node
 from incr._revision import Revision
 
 if TYPE_CHECKING:
     from incr._graph import At, Graph
 
-__all__ = ["View", "slot_of"]
+__all__ = ["NO_KEY", "View", "slot_of"]
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+#: No key was given; the empty tuple may be one.
+NO_KEY: Final = Marker("NO_KEY")
 
 
 class View:
@@ -66,7 +69,8 @@ class View:
                 record, key = slot
                 node = self._at.tables[record.__incr__.index][key if type(key) in PLAIN else exact_key(key)]
             else:
-                node = self._at.tables[slot.__incr__.index][()]
+                ingredient = slot.__incr__
+                node = self._at.tables[ingredient.index][NO_KEY if ingredient.key_fields else ()]
         except (AttributeError, LookupError, TypeError, ValueError):
             pass  # the slow path finds out what it was
         else:
@@ -76,7 +80,7 @@ class View:
         record, key = _parts(slot)
         value = self._slot_value(record, key)
         if value is ABSENT:
-            raise MissingInputError(record, key)
+            raise MissingInputError(record, () if key is NO_KEY else key)
         return value
 
     @overload
@@ -86,7 +90,7 @@ class View:
     @overload
     def get(self, record: type[R], key: Hashable, /, default: T) -> R | T: ...
     # spec: read.get
-    def get(self, record: Any, key: Hashable = (), /, default: Any = None) -> Any:
+    def get(self, record: Any, key: Any = NO_KEY, /, default: Any = None) -> Any:
         """The record, or *default* where there is none. Depends on the record and on its absence."""
         value = self._slot_value(record, key)
         return default if value is ABSENT else value
@@ -147,7 +151,7 @@ class View:
         The call runs again at the first read after each new revision. Outside of a query nothing happens.
         *reason* is shown by `explain`.
         """
-        if not isinstance(reason, str) or not reason:
+        if type(reason) is not str or not reason:
             raise TypeError(f"untracked() wants the reason as a non-empty string, not {short_repr(reason)}")
         reader = self._enter()[0]
         if reader is not None:
@@ -170,7 +174,7 @@ def _value_at(found: Node | Memo | None) -> Any:
 
 def _parts(slot: Any) -> tuple[Any, Any]:
     if type(slot) is not tuple:
-        return slot, ()
+        return slot, NO_KEY
     if len(slot) != 2:
         raise TypeError(
             f"a slot is a record class, or (record class, key); not {short_repr(slot)}; "
@@ -189,10 +193,15 @@ def _input(record: Any) -> Any:
 def _key(record: Any, key: Any) -> Any:
     ingredient = record.__incr__
     fields = ingredient.key_fields
+    if key is NO_KEY:
+        if fields:
+            plural = "s" if len(fields) > 1 else ""
+            raise TypeError(
+                f"{ingredient.name} has the key field{plural} {', '.join(fields)}: ask for db[{ingredient.name}, key]"
+            )
+        return ()
     if not fields and key != ():
         raise TypeError(f"{ingredient.name} is a singleton: ask for db[{ingredient.name}], without a key")
-    if fields and key == () and len(fields) != 1:
-        raise TypeError(f"{ingredient.name} has the key fields {', '.join(fields)}: ask for db[{ingredient.name}, key]")
     if len(fields) > 1 and (type(key) is not tuple or len(key) != len(fields)):
         raise TypeError(f"the key of {ingredient.name} is the tuple ({', '.join(fields)}), not {short_repr(key)}")
     try:
@@ -201,8 +210,6 @@ def _key(record: Any, key: Any) -> Any:
     except TypeError as error:
         raise TypeError(f"{short_repr(key)} cannot be a key of {ingredient.name}: {error}") from error
     return exact
-
-
 
 
 def slot_of(graph: Graph, record: Any, key: Any) -> Node:

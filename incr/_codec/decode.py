@@ -170,7 +170,7 @@ def _members(decoder: Decoder, item: list[Any], depth: int) -> frozenset[Any]:
     return found
 
 
-def _only(item: list[Any], kind: type, size: int | None = None) -> Any:
+def _only(item: list[Any], kind: Any, size: int | None = None) -> Any:
     _, part = item
     if type(part) is not kind or (size is not None and len(part) != size):
         raise ValueError(f"not a stored value: {kind.__name__} expected")
@@ -179,10 +179,10 @@ def _only(item: list[Any], kind: type, size: int | None = None) -> Any:
 
 def _enum(decoder: Decoder, item: list[Any], depth: int) -> Any:
     _, number, member = item
-    cls, _ = decoder._class(number, "enum")
+    cls: Any = decoder._class(number, "enum")[0]
     try:
         if type(member) is str:
-            return cls[member]  # type: ignore[index]  # the kind says that it is an enum
+            return cls[member]
         (value,) = decoder._raise(member, depth)
         return cls(value)
     except (KeyError, ValueError) as error:

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from incr._codec import ClassTable, Decoder
 from incr._errors import CorruptError, StoreError
-from incr._graph import CLOSED, Graph
+from incr._graph import CLOSED, At, Graph
 from incr._persist._declared import classes_of
 from incr._persist._format import FILE, read_shared
 from incr._persist._kept import Kept
@@ -138,6 +138,7 @@ class LoadJob:
                 state.table(ingredient)
         graph.at.tables = CLOSED
         graph.newest = max(state.newest, graph.newest + 1)
+        graph.at = At(graph.newest - 1, CLOSED)  # what the log says was written after it
         graph.tables, graph.ingredients = state.tables, state.ingredients
         graph.counters = state.counters | graph.counters
         graph.log = state.log

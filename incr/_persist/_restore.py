@@ -104,6 +104,9 @@ class Restored:
         self.graph.newest = base.header.revision
         self.instances: dict[str, Instances] = {}
         self._later = base.header.revision + 1
+        for section in base.sections:
+            with located(path, section):
+                _check_rows(section)
         #: By the number of a section: the file's row of its first row.
         self._first = list(accumulate((section.rows for section in base.sections), initial=0))
         #: Row of the file -> its node, if this program has one for it.
@@ -316,6 +319,13 @@ class Restored:
                         nodes[row] = node
         names = [tuple(self._base.sections[number].name for number in members) for members in self._shared.high_sets]
         return Foreign(sections, nodes, names, self._base.header.revision)
+
+
+# spec: base.bounded
+def _check_rows(section: Section) -> None:
+    """Every row takes a byte at least; nothing is made for rows that there is no room for."""
+    if section.rows > sum(map(len, section.streams.values())):
+        raise ValueError(f"{section.rows} rows are more than there is room for")
 
 
 def _each_exact(key: Any) -> tuple[Any, ...]:
