@@ -8,7 +8,7 @@ Read it in this order:
 - `syntax`, with `scopes`, `statements`, `signatures` and `modules`: what the queries call, plain functions that know
   nothing of incr;
 - `reading`: async, from the disk to the inputs;
-- `edits`: changes of one file's text, to see what they cost.
+- `edits` and `measuring`: changes of one file's text, and what they cost.
 
 `incr.cli` runs it as the command ``incr demo``.
 """

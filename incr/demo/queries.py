@@ -227,7 +227,9 @@ def cycles(db: incr.View) -> tuple[tuple[str, ...], ...]:
     """Groups of files that import each other when they are loaded, the largest first."""
     import networkx  # a fifth of a second, which a second run does not need
 
-    graph = networkx.DiGraph((path, needed) for path in db.keys(Source) for needed in loads(db, path))
+    graph: networkx.DiGraph[str] = networkx.DiGraph(
+        (path, needed) for path in db.keys(Source) for needed in loads(db, path)
+    )
     # Not find_cycle or simple_cycles: their time explodes with the size of the graph, this one's does not.
     groups = (tuple(sorted(group)) for group in networkx.strongly_connected_components(graph) if len(group) > 1)
     return tuple(sorted(groups, key=lambda group: (-len(group), group)))

@@ -43,13 +43,13 @@ class Change:
 
 def tree_of(root: Path) -> Tree:
     """How names are looked for below *root*."""
-    package = []
+    package = ""
     folder = root
     while (folder / "__init__.py").is_file():
-        package.append(folder.name)
+        package = f"{folder.name}.{package}" if package else folder.name
         folder = folder.parent
     starts = ("", "src") if (root / "src").is_dir() and not package else ("",)
-    return Tree(root=os.fspath(root), package=".".join(reversed(package)), starts=starts)
+    return Tree(root=os.fspath(root), package=package, starts=starts)
 
 
 def list_files(root: Path, below: str = "") -> Iterator[tuple[str, State]]:
@@ -104,7 +104,7 @@ async def read_tree(db: incr.Database, root: Path, progress: Callable[[int, int]
     if db.get(Tree) != tree:
         _forget_stamps(db)
         db.set(tree)
-    files = dict(await trio.to_thread.run_sync(lambda: list(list_files(root))))
+    files = await trio.to_thread.run_sync(_files, root)
     return await _update(db, root, files, set(db.keys(Source)) - files.keys(), progress)
 
 
@@ -119,8 +119,12 @@ async def update_files(db: incr.Database, root: Path, paths: Iterable[str]) -> C
             if state is not None:
                 files[path] = state
         elif is_analysed(f"{path}/x.py"):
-            files.update(await trio.to_thread.run_sync(lambda below: list(list_files(root, below)), path))
+            files.update(await trio.to_thread.run_sync(_files, root, path))
     return await _update(db, root, files, gone - files.keys(), None)
+
+
+def _files(root: Path, below: str = "") -> dict[str, State]:
+    return dict(list_files(root, below))
 
 
 def _forget_stamps(db: incr.Database) -> None:

@@ -9,8 +9,10 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from symtable import symtable
 
+from incr.demo.mentions import mentions, names_in
 from incr.demo.scopes import Scope, Scopes, read_scopes
 from incr.demo.signatures import symbol
 from incr.demo.statements import Place, statements
@@ -68,7 +70,7 @@ class _Reading:
         scopes = self.scopes
         module = Module(
             error="",
-            imports=tuple(self._with_use_in_text(item) for item in self.imports),
+            imports=tuple(self._with_uses_elsewhere()),
             symbols=tuple(self.symbols),
             names=tuple(sorted(scopes.bound)),
             public=tuple(sorted(self._public())),
@@ -86,9 +88,9 @@ class _Reading:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if place.classes is not None:
                 self.symbols.append(symbol(statement, place.classes))
             case ast.Try() | ast.TryStar() if any(_catches_name_error(handler.type) for handler in statement.handlers):
-                self.tried.update(_names_in(*statement.body))
+                self.tried.update(names_in(*statement.body))
             case ast.Delete():
-                self.deleted.update(_names_in(statement))
+                self.deleted.update(names_in(statement))
             case ast.Assign(targets=[ast.Name(id="__all__")]) | ast.AnnAssign(target=ast.Name(id="__all__")):
                 self.all = _strings(statement.value)
                 self.all_is_made = self.all is None
@@ -108,21 +110,13 @@ class _Reading:
             return frozenset(self.all)
         return frozenset(name for name in self.scopes.bound if not name.startswith("_"))
 
-    def _with_use_in_text(self, item: Import) -> Import:
-        """What `symtable` does not tell: uses in strings, in postponed annotations, in inlined comprehensions."""
-        if item.used or not self._is_mentioned(item.bound):
-            return item
-        return Import(
-            item.module, item.level, item.name, item.bound, used=True, deferred=item.deferred, guarded=item.guarded
-        )
-
-    def _is_mentioned(self, name: str) -> bool:
-        if name in self.deleted:
-            return True
-        # Most names that are not used stand in the text just once, and the tree need not be searched.
-        if len(re.findall(rf"\b{re.escape(name)}\b", self.text)) < 2:
-            return False
-        return any(_mentions(node, name) for node in ast.walk(self.tree))
+    def _with_uses_elsewhere(self) -> Iterator[Import]:
+        """The imports, with those uses that `symtable` does not tell of."""
+        # Most names that are not used stand in the text just once, and the tree need not be searched for them.
+        idle = {item.bound for item in self.imports if not item.used and item.bound}
+        often = {name for name in idle if len(re.findall(rf"\b{re.escape(name)}\b", self.text)) > 1}
+        used = self.deleted | mentions(self.tree, often)
+        return (replace(item, used=item.used or item.bound in used) for item in self.imports)
 
 
 def _imports(statement: ast.Import | ast.ImportFrom, place: Place, scopes: Scopes) -> Iterator[Import]:
@@ -133,8 +127,8 @@ def _imports(statement: ast.Import | ast.ImportFrom, place: Place, scopes: Scope
         else:
             module, level, name = statement.module or "", statement.level, alias.name
             bound = alias.asname or ("" if alias.name == "*" else alias.name)
-        yield Import(module, level, name, bound, _is_used(module, alias, bound, place.scope, scopes),
-                     place.deferred, place.guarded)
+        used = _is_used(module, alias, bound, place.scope, scopes)
+        yield Import(module, level, name, bound, used, place.deferred, place.guarded)
 
 
 def _is_used(module: str, alias: ast.alias, bound: str, scope: Scope, scopes: Scopes) -> bool:
@@ -146,43 +140,12 @@ def _catches_name_error(kind: ast.expr | None) -> bool:
     return kind is None or any(isinstance(node, ast.Name) and node.id == "NameError" for node in ast.walk(kind))
 
 
-def _names_in(*nodes: ast.AST) -> Iterator[str]:
-    return (inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name))
-
-
 def _strings(value: ast.expr | None) -> set[str] | None:
     """The strings of a list or tuple that is written out; None if it is anything else."""
     if not isinstance(value, ast.List | ast.Tuple):
         return None
     strings = {item.value for item in value.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)}
     return strings if len(strings) == len(value.elts) else None
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    """Whether a comprehension or an annotation reads the name, or a string that may be code."""
-    match node:
-        case ast.ListComp() | ast.SetComp() | ast.DictComp():
-            return name in _names_in(node)
-        case ast.arg(annotation=ast.expr() as hint) | ast.AnnAssign(annotation=hint):
-            return name in _names_in(hint)
-        case ast.FunctionDef(returns=ast.expr() as hint) | ast.AsyncFunctionDef(returns=ast.expr() as hint):
-            return name in _names_in(hint)
-        case ast.Constant(value=str(text)) if name in text:
-            return name in _names_in_code(text)
-        case _:
-            return False
-
-
-def _names_in_code(text: str) -> set[str]:
-    examples = re.findall(r"^\s*(?:>>>|\.\.\.) (.*)", text, re.MULTILINE)
-    if examples:
-        return set(re.findall(r"\w+", "\n".join(examples)))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return set(_names_in(ast.parse(text.strip())))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
 
 
 def lines_of_names(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
