@@ -1,0 +1,75 @@
+"""What ``--json`` prints: the same facts as the lines, for programs.
+
+.. code-block:: text
+
+    {"path": ..., "runs": [{"kind": "cold" | "again", "files", "read", "changed", "executed", "verified",
+     "state_bytes", "seconds": {"load", "read", "analyse", "save"}}, ...],
+     "edits": [{"what", "path", "function", "executed": [[query, [argument, ...]], ...], "backdated": as executed,
+     "verified", "seconds", "why"}, ...],
+     "summary": the fields of `incr.demo.values.Summary`, "problems": {path: [{"line", "kind", "text"}, ...]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from incr.cli.options import Run
+from incr.demo.measuring import Call, Edit
+from incr.demo.values import Problem, Summary
+
+__all__ = ["document"]
+
+
+def document(
+    root: Path,
+    runs: Sequence[Run],
+    edits: Sequence[Edit],
+    summary: Summary | None,
+    problems: dict[str, tuple[Problem, ...]],
+) -> dict[str, Any]:
+    """Everything that was measured and found, as JSON's types."""
+    return {
+        "path": str(root),
+        "runs": [_run(run) for run in runs],
+        "edits": [_edit(edit) for edit in edits],
+        "summary": None if summary is None else asdict(summary),
+        "problems": {path: [asdict(problem) for problem in found] for path, found in problems.items()},
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "kind": "again" if run.loaded else "cold",
+        "files": run.change.files,
+        "read": run.change.read,
+        "changed": run.change.changed,
+        "executed": len(run.cost.executed),
+        "verified": run.cost.verified,
+        "state_bytes": run.state_bytes,
+        "seconds": {
+            "load": run.load_seconds,
+            "read": run.read_seconds,
+            "analyse": run.cost.seconds,
+            "save": run.save_seconds,
+        },
+    }
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    return {
+        "what": edit.what,
+        "path": edit.path,
+        "function": edit.function,
+        "executed": _calls(edit.cost.executed),
+        "backdated": _calls(call for call in edit.cost.executed if call in edit.cost.backdated),
+        "verified": edit.cost.verified,
+        "seconds": edit.cost.seconds,
+        "why": str(edit.why),
+    }
+
+
+def _calls(calls: Iterable[Call]) -> list[Any]:
+    return [[query, list(key)] for query, key in calls]
