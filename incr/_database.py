@@ -18,7 +18,7 @@ from incr._errors import StoreError, WriteInQueryError, call_text, short_repr
 from incr._exact import same
 from incr._explain import Explanation, explain
 from incr._frame import enter_outer
-from incr._graph import CLOSED, At, Graph
+from incr._graph import CLOSED, At, Change, Graph
 from incr._input import check_record
 from incr._listeners import Subscription
 from incr._loop import in_thread
@@ -321,10 +321,12 @@ class Database(View):
 # spec: write.in-query
 def _refuse_in_query(graph: Graph) -> None:
     frame = running.get()
-    if frame is not None and frame._graph is graph and not frame.finished:
-        raise WriteInQueryError(
-            f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it outside"
-        )
+    while frame is not None:  # a query of another database may stand in between
+        if frame._graph is graph and not frame.finished:
+            raise WriteInQueryError(
+                f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it outside"
+            )
+        frame = frame.parent
 
 
 def _slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, Any]:
@@ -337,16 +339,18 @@ def _slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, 
 # spec: write.equal
 def _write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
     _refuse_in_query(graph)
-    revision = graph.write(_changes(writes))
+    revision = graph.write(_changes(graph, writes))
     if graph.listeners.any:
         graph.listeners.tell()
     return Revision(revision)
 
 
-def _changes(writes: dict[Node, tuple[Any, Durability | None]]) -> Iterator[tuple[Node, Any, int]]:
+def _changes(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Iterator[Change]:
     for slot, (value, durability) in writes.items():
         if not same(slot.value, value):
-            yield slot, value, slot.ingredient.durability if durability is None else durability
+            unseen = graph.log.get(slot)
+            back = unseen is not None and same(unseen.value, value)
+            yield slot, value, slot.ingredient.durability if durability is None else durability, back
 
 
 def base_path(home: str) -> str:

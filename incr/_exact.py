@@ -24,6 +24,8 @@ __all__ = ["PLAIN", "Exact", "exact_key", "plain_value", "same", "same_error"]
 PLAIN: Final[set[type]] = {str, int, bytes, NoneType, type, FunctionType, BuiltinFunctionType}
 
 _ATOMS: Final = frozenset({str, int, bytes, bool, NoneType})
+#: ``Decimal("1") == Decimal("1.0")``, and times of one instant in two zones are equal: only their texts tell.
+_TOLD_BY_TEXT: Final = frozenset({"decimal", "datetime"})
 _double: Final[Callable[[float], bytes]] = struct.Struct("<d").pack
 
 
@@ -76,6 +78,8 @@ def exact_key(value: Any) -> Any:
     names = _compared_fields(kind)
     if names is not None:
         return _compound(value, kind, [getattr(value, name) for name in names], tuple)
+    if kind.__module__ in _TOLD_BY_TEXT:
+        return Exact(value, (kind, value, repr(value)))
     return Exact(value, (kind, value))
 
 
@@ -135,7 +139,7 @@ def _same_compound(left: Any, right: Any, kind: type) -> bool:
             set(map(type, left)) <= {str, bytes} or set(map(exact_key, left)) == set(map(exact_key, right))
         )
     else:
-        return (left == right) is True
+        return (left == right) is True and (kind.__module__ not in _TOLD_BY_TEXT or repr(left) == repr(right))
     return alike and same(getattr(left, "__dict__", None), getattr(right, "__dict__", None))
 
 

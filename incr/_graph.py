@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 from incr._checks import ValueChecks
 from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QuerySuspected, QueryVerified
@@ -19,7 +19,7 @@ from incr._listeners import Listeners
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, each_dependent, link, unlink
 from incr._revision import OPEN, Revision
 
-__all__ = ["CLOSED", "At", "Counters", "Graph"]
+__all__ = ["CLOSED", "At", "Change", "Counters", "Graph", "Unseen"]
 
 #: The tables of a revision that is not the newest any more: every look-up misses, and the slow path finds out why.
 CLOSED: Final[Any] = ()
@@ -44,6 +44,22 @@ class At:
         self.kept: list[tuple[Node, Memo]] = []
         #: Calls that were found on a cycle before they had a frame, with the error they have to end with.
         self.poison: dict[Node, BaseException] | None = None
+
+
+@final
+class Unseen:
+    """A write that no read has followed yet: the first revision that wrote, and what was there before."""
+
+    __slots__ = ("changed_at", "revision", "value")
+
+    def __init__(self, revision: int, value: Any, changed_at: int) -> None:
+        self.revision = revision
+        self.value = value
+        self.changed_at = changed_at
+
+
+#: Slot, record or ABSENT, durability, and whether that is the value that was last looked at.
+Change: TypeAlias = tuple[Node, Any, int, bool]
 
 
 @final
@@ -86,8 +102,8 @@ class Graph:
         #: The ingredients of `tables`; None where this database has not met the index yet.
         self.ingredients: list[Any] = []
         self.at = At(0, self.tables)
-        #: What was written since the last read, with the first revision that wrote it.
-        self.log: dict[Node, int] = {}
+        #: What was written since the last read, as it was before.
+        self.log: dict[Node, Unseen] = {}
         #: Closed revisions that somebody is bound to, ascending.
         self.pins: list[At] = []
         #: Slot -> the node of its presence, for slots that were asked for it.
@@ -229,10 +245,11 @@ class Graph:
     # --- writing --------------------------------------------------------------------------------------------------
 
     # spec: write.batch
-    def write(self, changes: Iterable[tuple[Node, Any, int]]) -> int:
+    def write(self, changes: Iterable[Change]) -> int:
         """Give slots new records (or ABSENT) and durabilities, all in one new revision; no walk, whatever depends.
 
-        The caller has left out what does not change. Returns the revision.
+        The caller has left out what does not change, and says what is back at the value that was last looked at.
+        Returns the revision.
         """
         changes = list(changes)
         if not changes:
@@ -244,38 +261,45 @@ class Graph:
                 self.pins.append(at)
         self.newest = revision = self.newest + 1
         self.changes += 1
-        for slot, value, durability in changes:
-            self._write_slot(slot, value, durability, revision)
+        for slot, value, durability, back in changes:
+            self._write_slot(slot, value, durability, revision, back)
         self.listeners.advanced(revision)
         return revision
 
-    def _write_slot(self, slot: Node, value: Any, durability: int, revision: int) -> None:
+    def _write_slot(self, slot: Node, value: Any, durability: int, revision: int, back: bool) -> None:
         ingredient = slot.ingredient
         if durability == 2:  # from now on readers take the bit instead of a link
             slot.bits = 1 << ingredient.index
         toggled = (value is ABSENT) is not (slot.value is ABSENT)
-        self._change(slot, value, revision)
+        self._change(slot, value, revision, back)
         slot.hot = value is not ABSENT
         if toggled:
             presence = self.presence.get(slot)
             if presence is not None:
                 presence.bits |= slot.bits
-                self._change(presence, value is not ABSENT, revision)
+                unseen = self.log.get(presence)
+                back = unseen is not None and unseen.value is (value is not ABSENT)
+                self._change(presence, value is not ABSENT, revision, back)
             keys = self.key_sets.get(ingredient.index)
             if keys is not None:
-                self._change(keys, True, revision)
+                self._change(keys, True, revision, back=False)
         if self.listeners.any:
             event = InputRemoved if value is ABSENT else InputSet
             self.listeners.emit(event(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
 
-    def _change(self, node: Node, value: Any, revision: int) -> None:
+    # spec: memo.aba
+    def _change(self, node: Node, value: Any, revision: int, back: bool) -> None:
         if self.pins:
             self._keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
+        if back:  # nobody can be bound to the revisions in between: for all readers nothing has changed
+            node.changed_at = self.log.pop(node).changed_at
+        else:
+            if node.dependents is not None or node.bits:
+                self.log.setdefault(node, Unseen(revision, node.value, node.changed_at))
+            node.changed_at = revision
         node.value = value
-        node.changed_at = node.valid_from = revision
+        node.valid_from = revision
         node.encoded = None
-        if node.dependents is not None or node.bits:
-            self.log.setdefault(node, revision)
 
     # spec: suspect.deferred
     def _walk_log(self) -> None:
@@ -283,10 +307,10 @@ class Graph:
         for node in self.untracked.values():
             node.changed_at = node.valid_from = self.newest
             self._suspect_dependents(node, self.at.revision + 1)
-        for node, revision in log.items():
-            self._suspect_dependents(node, revision)
+        for node, unseen in log.items():
+            self._suspect_dependents(node, unseen.revision)
             if node.bits:
-                self._suspect_readers(node, revision)
+                self._suspect_readers(node, unseen.revision)
 
     # spec: suspect.push
     def _suspect_dependents(self, node: Node, revision: int) -> None:

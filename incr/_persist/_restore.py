@@ -16,7 +16,7 @@ from typing import Any, Final, final
 
 from incr._errors import CorruptError
 from incr._exact import exact_key
-from incr._graph import Graph
+from incr._graph import Graph, Unseen
 from incr._node import ABSENT, EMPTY, NEVER, SCAN, Node, Stored, link
 from incr._persist._format import (
     CALLS,
@@ -81,6 +81,7 @@ class Restored:
 
     __slots__ = (
         "_base", "_calls", "_declared", "_decode", "_fingerprint", "_first", "_later", "_nodes", "_path", "_shared",
+        "_unseen",
         "graph", "instances",
     )  # fmt: skip
 
@@ -104,6 +105,8 @@ class Restored:
         self.graph.newest = base.header.revision
         self.instances: dict[str, Instances] = {}
         self._later = base.header.revision + 1
+        #: Changed since it was stored, nobody knows from what.
+        self._unseen = Unseen(self._later, EMPTY, 0)
         for section in base.sections:
             with located(path, section):
                 _check_rows(section)
@@ -120,7 +123,7 @@ class Restored:
             if self._ingredient(base.sections[number]) is not None:
                 self._link(number)
         if self.graph.untracked:  # a process is a world of its own: what it sees outside may be anything
-            self.graph.log.update(dict.fromkeys(self.graph.untracked.values(), self._later))
+            self.graph.log.update(dict.fromkeys(self.graph.untracked.values(), self._unseen))
         if self.graph.log:
             self.graph.newest = self._later
 
@@ -211,6 +214,7 @@ class Restored:
         (flags,) = read_flags(section)
         node = _settled(Node(ingredient.key_set, (), True), stamp)
         node.bits = 1 << ingredient.index if flags & HIGH else 0
+        self.graph.table(ingredient)
         self.graph.key_sets[ingredient.index] = self._nodes[first] = node
         records = self._records_of(section.name)
         if None in records or not self.graph.log.keys().isdisjoint(records):
@@ -228,7 +232,7 @@ class Restored:
     def _change(self, node: Node) -> None:
         """The node is not what it was when the file was written."""
         node.changed_at = node.valid_from = self._later
-        self.graph.log[node] = self._later
+        self.graph.log[node] = self._unseen
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
@@ -255,7 +259,7 @@ class Restored:
             if length:
                 node.value = node.encoded = Stored(source, row)
             if stale:
-                self.graph.log[node] = self._later
+                self.graph.log[node] = self._unseen
             elif valid_from != NEVER:
                 node.valid_from = valid_from
                 node.bits = bits_of[high]
@@ -300,7 +304,7 @@ class Restored:
         node.valid_to = 0
         node.suspects = SCAN
         node.bits = 0
-        self.graph.log[node] = self._later
+        self.graph.log[node] = self._unseen
 
     # --- what this program does not declare -----------------------------------------------------------------------
 
