@@ -204,10 +204,12 @@ async def test_a_loop_that_is_broken_by_a_write_is_gone() -> None:
 
 
 @pytest.mark.spec("cycle.tasks", "cycle.entry")
+@pytest.mark.parametrize("catching", ["", "a", "b", "c", "abc"])
 @pytest.mark.parametrize("entry", "abo")
-async def test_a_loop_that_a_verification_runs_into(entry: str) -> None:
+async def test_a_loop_that_a_verification_runs_into(entry: str, catching: str) -> None:
     # All three have memos, so what closes the loop is a call that is being verified, not one that runs.
     one = Walk(o="a", a="b", b="c", c="")
+    one.catching.update(catching)
     one.open()
     await one.ask("o")
     assert one.answers == {"o": 4}

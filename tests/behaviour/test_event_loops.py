@@ -267,7 +267,7 @@ assert not loops, loops
 
 @pytest.mark.spec("loop.free")
 def test_neither_the_import_nor_sync_queries_import_a_loop() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", SCRIPT], check=True)
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", SCRIPT], check=True)
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------
