@@ -197,7 +197,8 @@ class Arrangement:
     def _foreign_section(self, one: ForeignSection) -> Draft:
         calls = one.calls
         if calls is not None:
-            calls = self._foreign.calls_at(calls, self._moved, self._foreign_high, self._capture.revision)
+            good = self._foreign.stays_good(self._moved, self._capture.revision)
+            calls = self._foreign.calls_of(calls, self._moved, self._foreign_high, good)
         return foreign_draft(one.section, calls)
 
 

@@ -50,21 +50,29 @@ class Foreign(NamedTuple):
         """The same without any memos."""
         return self._replace(sections=[one for one in self.sections if one.calls is None])
 
-    def calls_at(self, calls: Calls, rows: Mapping[int, int], high: Sequence[int], revision: int) -> Calls:
-        """A section's columns in a file of *revision*, in which the loaded file's rows and high sets have new numbers.
+    def stays_good(self, rows: Mapping[int, int], revision: int) -> bool:
+        """Whether calls that were good in the loaded file are good in one of *revision* that has these of its rows.
 
-        A call of which a dependency is gone has to run again. One that was good is only known to have been good once
-        when something was written since: its own stamps say what that something must not be.
+        They are if nothing was written and nothing is gone. Otherwise they have been good once, and their stamps say
+        what must not have changed since then.
         """
-        flags = list(calls.flags) if revision == self.revision else [flags & ~GOOD for flags in calls.flags]
+        return revision == self.revision and all(
+            row in rows for one in self.sections if one.calls is not None for row in one.calls.dependencies
+        )
+
+    def calls_of(self, calls: Calls, rows: Mapping[int, int], high: Sequence[int], good: bool) -> Calls:
+        """A section's columns in a file in which the loaded file's rows and high sets have new numbers.
+
+        A call of which a dependency is gone has to run again.
+        """
+        flags = [flags if good else flags & ~GOOD for flags in calls.flags]
         valid_from, counts = list(calls.valid_from), list(calls.counts)
         dependencies: list[int] = []
         for number, mine in enumerate(_each_row(calls)):
-            renumbered = [rows.get(row, -1) for row in mine]
-            if -1 in renumbered:
-                flags[number], valid_from[number], counts[number] = flags[number] & ~GOOD, -1, 0
+            if all(row in rows for row in mine):
+                dependencies += [rows[row] for row in mine]
             else:
-                dependencies += renumbered
+                valid_from[number], counts[number] = -1, 0
         return Calls(calls.changed_at, valid_from, flags, [high[place] for place in calls.high], counts, dependencies)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from binascii import crc32
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import incr
+from incr._persist import prepare_load
 from incr.store.base import Draft, base_image, read_base
 from incr.store.checksum import preferred_checksum
 from project import run_python
@@ -475,3 +477,69 @@ def test_another_process_has_it_too(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert run_python(script, tmp_path / "one", PYTHONHASHSEED="3") == "4\n"
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_garbage_collector_is_as_it_was(program: Program, path: Path, saved: incr.Database) -> None:
+    assert gc.isenabled()
+    load(program, path)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    damaged_path = path.with_name("damaged")
+    damaged_path.write_bytes(path.read_bytes())
+    damaged(damaged_path)
+    with pytest.raises(incr.CorruptError):
+        incr.Database().load(damaged_path)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load(program, path)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_values_larger_than_a_block_and_many_of_them(path: Path) -> None:
+    @incr.input
+    class Size:
+        number: int = incr.key()
+        size: int
+
+    @incr.query
+    def text(db: incr.View, number: int) -> str:
+        return chr(65 + number % 26) * db[Size, number].size
+
+    db = incr.Database()
+    sizes = [0, 1, 65_000, 65_536, 1_000, 200_000, 3, *range(500), 1_500_000]
+    for number, size in enumerate(sizes):
+        db.set(Size(number, size))
+        text(db, number)
+    db.save(path)
+    later = load(ingredients(Size, text), path)
+    with ran(later) as calls:
+        for number, size in enumerate(sizes):
+            assert text(later, number) == chr(65 + number % 26) * size
+    assert calls == []
+
+
+def test_arguments_that_are_large_numbers_or_tuples_of_many_lengths(path: Path) -> None:
+    @incr.query
+    def same(db: incr.View, value: object, more: tuple[object, ...] = ()) -> object:
+        return value
+
+    values: list[Any] = [2**63, -(2**63) - 1, 2**63 - 1, 0, tuple(range(100)), (), ((((1,),),),), ("a",), ("a", "b")]
+    db = incr.Database()
+    for value in values:
+        same(db, value)
+        same(db, 1, (value, value))
+    db.save(path, max_bytes=1_000_000, max_record_bytes=10_000)
+    later = load(ingredients(same), path)
+    with ran(later) as calls:
+        for value in values:
+            assert same(later, value) == value
+            assert same(later, 1, (value, value)) == 1
+    assert calls == []
+
+
+def test_a_code_is_a_text(path: Path) -> None:
+    with pytest.raises(TypeError, match="code is a text"):
+        prepare_load(incr.Database()._graph, path, declared=(), code=3)  # type: ignore[arg-type]  # the mistake

@@ -348,3 +348,125 @@ def test_a_record_that_this_program_cannot_read_is_not_there(path: Path) -> None
     later = load(ingredients(*new), path, code="same")
     assert (new[1](later), new[2](later, "a"), new[3](later, "a")) == ((), False, False)
     assert later.get(new[0], "a") is None
+
+
+@pytest.mark.spec("load.unknown", "save.limits")
+def test_memos_that_nobody_declared_do_not_outlive_what_a_limit_left_out(saved: Path) -> None:
+    program = make()
+    db = load(without(program, "total", "ratio", "count"), saved)
+    db.save(saved, max_records_per_section=0)  # `words` goes; `count` and what is above it stay, without it
+    later = load(program, saved)
+    later.set(program.source("a", "one"))
+    assert program.total(later) == 4
+    later.set(program.source("b", "one"))
+    assert program.total(later) == 2
+    assert program.ratio(later, "a", 2.0) == 0.5
+
+
+class Size(enum.Enum):
+    LARGE = 1
+
+
+@pytest.mark.spec("load.unknown")
+def test_rows_whose_keys_cannot_be_read_are_gone(path: Path) -> None:
+    def program(hint: Any) -> list[Any]:
+        def has(db: incr.View, size: object) -> bool:
+            return (Shirt, size) in db
+
+        has.__annotations__["size"] = hint
+        has_query = incr.query(has)
+
+        @incr.query
+        def counted(db: incr.View) -> int:
+            return len(list(db.keys(Shirt)))
+
+        @incr.query
+        def both(db: incr.View) -> tuple[int, bool]:
+            return counted(db), has_query(db, Size.LARGE)
+
+        return [Shirt, has_query, counted, both]
+
+    @incr.input
+    class Shirt:
+        size: object = incr.key()
+
+    old, new = program(Size), program(object)
+    db = incr.Database()
+    db.set(Shirt(Size.LARGE))
+    db.set(Shirt("small"))
+    assert old[3](db) == (2, True)
+    db.save(path)
+    same = load(ingredients(*old), path, code="one")
+    assert old[3](same) == (2, True)
+    later = load(ingredients(*new), path)
+    assert list(later.keys(Shirt)) == ["small"]
+    assert new[3](later) == (1, False)
+    later.save(path)
+    assert list(load(ingredients(*old), path).keys(Shirt)) == ["small"]
+
+
+def test_a_record_with_another_key_is_another_record(path: Path) -> None:
+    def program(key: str) -> list[Any]:
+        if key == "one":
+
+            @incr.input
+            class Pair:
+                one: str = incr.key()
+                other: str
+        else:
+
+            @incr.input
+            class Pair:  # type: ignore[no-redef]  # the other version of the program
+                other: str = incr.key()
+                one: str
+
+        @incr.query
+        def there(db: incr.View) -> tuple[bool, ...]:
+            return tuple((Pair, name) in db for name in ("a", "b"))
+
+        return [Pair, there]
+
+    old, new = program("one"), program("other")
+    db = incr.Database()
+    db.set(old[0](one="a", other="b"))
+    assert old[1](db) == (True, False)
+    db.save(path)
+    later = load(ingredients(*new), path, code=None)
+    assert new[1](later) == (False, False)
+    later.set(new[0](one="a", other="b"))
+    assert new[1](later) == (False, True)
+
+
+def test_types_that_are_named_for_type_checkers_only_are_passed_over(path: Path) -> None:
+    def point(db: incr.View, text: str) -> object:
+        return Point(len(text), later)
+
+    later = 3
+    point.__annotations__.update({"db": "NotImported.View", "text": "str", "return": "Point"})
+    query = incr.query(point)
+    db = incr.Database()
+    assert query(db, "ab") == Point(2, 3)
+    db.save(path)
+    again = load(ingredients(query), path)
+    with ran(again) as calls:
+        assert query(again, "ab") == Point(2, 3)
+    assert calls == []
+
+
+def test_a_local_class_is_found_where_the_function_has_it(path: Path) -> None:
+    @dataclass(frozen=True)
+    class Local:
+        x: int
+
+    @incr.query
+    def made(db: incr.View) -> Local:
+        return Local(assigned_later) if db.revision < 0 else Local(1)
+
+    db = incr.Database()
+    assert made(db) == Local(1)
+    db.save(path)
+    again = load(ingredients(made), path)
+    with ran(again) as calls:
+        assert made(again) == Local(1)
+    assert calls == []
+    assigned_later = 3

@@ -5,14 +5,20 @@ The first half knows bytes only; the second loads damaged files into databases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
+import incr
 from incr._errors import CorruptError, StoreError, VersionError
-from incr.store.base import Draft, base_image, read_base
+from incr._node import Stored
+from incr._persist import load as load_graph
+from incr.store.base import Draft, Section, base_image, cut, read_base
 from incr.store.checksum import BLAKE2B, XXH3, checksum_of_kind
 from incr.store.layout import FOOTER_BYTES, HEADER_BYTES, Header
+from stored_program import load, make
 
 BLOCKS = [b"the first block", b"another block..", b"\0" * 15, b"the last one..."]
 SECTIONS = [
@@ -37,9 +43,9 @@ def refused(data: bytes) -> type[StoreError]:
     return type(caught.value)
 
 
-def flips(data: bytes) -> Iterator[bytes]:
+def flips(data: bytes, bits: Iterable[int] = range(8)) -> Iterator[bytes]:
     for place in range(len(data)):
-        for bit in range(8):
+        for bit in bits:
             flipped = bytearray(data)
             flipped[place] ^= 1 << bit
             yield bytes(flipped)
@@ -121,7 +127,116 @@ def test_two_files_mixed_are_found() -> None:
     one = image(XXH3)
     other = image(XXH3, [SECTIONS[0], SECTIONS[1]._replace(streams={0: [b"the 1st block.."], 3: BLOCKS[2:]})])
     assert len(one) == len(other)
-    for cut in range(len(one)):
-        mixed = one[:cut] + other[cut:]
+    for size in range(len(one)):
+        mixed = one[:size] + other[size:]
         if mixed not in (one, other):
             refused(mixed)
+
+
+# --- databases ----------------------------------------------------------------------------------------------------
+
+PROGRAM = make()
+
+
+def small_state(path: Path) -> bytes:
+    """A file with every kind of section in it."""
+    db = incr.Database()
+    PROGRAM.fill(db, a="x yy", b="yy")
+    assert PROGRAM.total(db) == 3
+    assert PROGRAM.ratio(db, "a", 0.5) == 4.0
+    assert PROGRAM.outside(db) == "outside"
+    db.save(path)
+    return path.read_bytes()
+
+
+def answers(db: incr.Database) -> tuple[object, ...]:
+    return (
+        PROGRAM.total(db),
+        PROGRAM.ratio(db, "a", 0.5),
+        [symbol.name for symbol in PROGRAM.words(db, "a")],
+        db[PROGRAM.source, "b"].text,
+        db[PROGRAM.settings].least,
+        list(db.keys(PROGRAM.source)),
+    )
+
+
+def rewritten(path: Path, contents: Iterable[bytes]) -> Iterator[None]:
+    """Let the file have one content after the other. (To open one for writing anew each time takes milliseconds.)"""
+    with path.open("r+b", buffering=0) as file:
+        for content in contents:
+            os.pwrite(file.fileno(), content, 0)
+            os.ftruncate(file.fileno(), len(content))
+            yield
+
+
+@pytest.mark.spec("load.aside", "load.corrupt")
+def test_a_database_takes_all_of_a_file_or_nothing(tmp_path: Path) -> None:
+    """Every flipped bit and every cut: the database is as it was, and its file is too."""
+    path = tmp_path / "cache"
+    data = small_state(path)
+    mine = incr.Database()
+    PROGRAM.fill(mine, a="mine")
+    before = (mine.revision, PROGRAM.total(mine))
+    damages = [*flips(data), *(data[:size] for size in range(len(data))), data + b"\0"]
+    for _ in rewritten(path, damages):
+        with pytest.raises((incr.CorruptError, incr.VersionError)):
+            mine.load(path)
+    assert (mine.revision, PROGRAM.total(mine)) == before
+    mine.check_invariant()
+    path.write_bytes(data)
+    loaded = load(PROGRAM, path, mine)
+    assert answers(loaded) == (3, 4.0, ["x", "yy"], "yy", 1, ["a", "b"])
+
+
+def as_draft(section: Section, **streams: bytes) -> Draft:
+    """A section as it is to be written again, with some of its streams replaced (``s5=...`` is stream 5)."""
+    content = {number: bytes(stream) for number, stream in section.streams.items()}
+    content.update({int(name[1:]): stream for name, stream in streams.items()})
+    blocks = {number: list(cut(stream)) for number, stream in content.items()}
+    return Draft(section.kind, section.name, section.fingerprint, section.rows, blocks)
+
+
+def lies_about(section: Section) -> Iterator[Draft]:
+    """The section with flipped bits in its streams, or with other rows, kinds and streams."""
+    whole = as_draft(section)
+    for rows in (0, section.rows + 1, 1 << 31):
+        yield whole._replace(rows=rows)
+    for kind in range(9):
+        yield whole._replace(kind=kind)
+    for number, stream in section.streams.items():
+        yield whole._replace(streams={other: blocks for other, blocks in whole.streams.items() if other != number})
+        yield as_draft(section, **{f"s{number}": b""})
+        for flipped in flips(bytes(stream), bits=(0, 3, 7)):
+            yield as_draft(section, **{f"s{number}": flipped})
+
+
+def resealed(data: bytes) -> Iterator[bytes]:
+    """Files whose checksums all fit, although their content was altered: what a hostile writer can do."""
+    base = read_base("cache", data)
+    drafts = [as_draft(section) for section in base.sections]
+    checksum = checksum_of_kind(XXH3)
+    assert checksum is not None
+    for number, section in enumerate(base.sections):
+        for lie in lies_about(section):
+            yield b"".join(base_image(base.header, [*drafts[:number], lie, *drafts[number + 1 :]], checksum))
+
+
+@pytest.mark.spec("base.bounded", "load.corrupt")
+def test_a_file_that_lies_is_refused_or_harmless(tmp_path: Path) -> None:
+    """A checksum does not prove that the writer meant well: whatever he wrote, no other exception comes out of it."""
+    path = tmp_path / "cache"
+    outcomes = {"loaded": 0, "refused": 0}
+    for _ in rewritten(path, resealed(small_state(path))):
+        db = incr.Database()
+        try:
+            assert load_graph(db._graph, path, declared=PROGRAM.ingredients())
+        except incr.StoreError:
+            outcomes["refused"] += 1
+            assert db.revision == 0
+        else:
+            outcomes["loaded"] += 1
+            for table in db._graph.tables:
+                for node in table.values():
+                    if type(node.value) is Stored:
+                        node.value.decode()
+    assert min(outcomes.values()) > 500, outcomes

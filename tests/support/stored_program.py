@@ -25,6 +25,7 @@ class Program(NamedTuple):
     count: Any
     total: Any
     ratio: Any
+    outside: Any
 
     def ingredients(self) -> list[Any]:
         """What a process that has this program declares."""
@@ -77,7 +78,12 @@ def make(*, count_version: int = 0, words_version: int = 0, persist_words: bool 
     def ratio(db: incr.View, path: str, divisor: float) -> float:
         return count(db, path) / divisor
 
-    return Program(Source, Settings, Symbol, words, count, total, ratio)
+    @incr.query
+    def outside(db: incr.View) -> str:
+        db.untracked("for the sake of it")
+        return "outside"
+
+    return Program(Source, Settings, Symbol, words, count, total, ratio, outside)
 
 
 def load(
