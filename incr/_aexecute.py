@@ -31,6 +31,8 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     """The value of an `async def` query's call as of the view's revision, recorded as read."""
     reader, parent, at = view._enter()
     graph = view._graph
+    if parent is not None and parent.cycle is not None and parent._graph is graph:
+        raise parent.cycle  # the first loop that a call is on decides how it ends: it must not open another one
     node = row(graph, ingredient, key)
     if node.valid_from != NEVER or node.flight is not None or at.tables is CLOSED or _is_deep(parent):
         holder = await _pull(graph, node, at, parent)

@@ -324,7 +324,8 @@ def _refuse_in_query(graph: Graph) -> None:
     while frame is not None:  # a query of another database may stand in between
         if frame._graph is graph and not frame.finished:
             raise WriteInQueryError(
-                f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it outside"
+                f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it "
+                "outside"
             )
         frame = frame.parent
 
@@ -345,9 +346,13 @@ def _write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> R
     return Revision(revision)
 
 
+# spec: declare.durability
 def _changes(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Iterator[Change]:
     for slot, (value, durability) in writes.items():
-        if not same(slot.value, value):
+        if same(slot.value, value):
+            if durability == Durability.HIGH:  # no change, but from now on readers need no link
+                slot.bits = 1 << slot.ingredient.index
+        else:
             unseen = graph.log.get(slot)
             back = unseen is not None and same(unseen.value, value)
             yield slot, value, slot.ingredient.durability if durability is None else durability, back

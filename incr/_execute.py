@@ -32,6 +32,8 @@ def fetch(view: View, ingredient: Any, key: Any) -> Any:
     """The value of a plain `def` query's call as of the view's revision, recorded as read."""
     reader, parent, at = view._enter()
     graph = view._graph
+    if parent is not None and parent.cycle is not None and parent._graph is graph:
+        raise parent.cycle  # the first loop that a call is on decides how it ends: it must not open another one
     node = row(graph, ingredient, key)
     if node.valid_from == NEVER and node.flight is None and at.tables is not CLOSED:  # a new call: nothing to find out
         holder = run_body(graph, node, at, parent, ())
@@ -66,6 +68,7 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
     return node
 
 
+# spec: memo.consistency
 def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Node | Memo:
     at.users += 1
     try:
@@ -138,6 +141,7 @@ def _hop(graph: Graph, node: Node, at: At, parent: Frame, through: Sequence[Node
     return holder
 
 
+# spec: frame.bound
 def _run_body(graph: Graph, node: Node, at: At, parent: Frame | None, through: Sequence[Node]) -> Node | Memo:
     frame = begin(graph, at, node, parent, through)
     token = running.set(frame)

@@ -21,7 +21,19 @@ from incr._graph import At, Graph
 from incr._loop import Wakeup, new_wakeup
 from incr._node import Memo, Node
 
-__all__ = ["LEAD", "Waiter", "claim", "find_cycle", "fixed", "flight_of", "hand_over", "join", "land", "mark_cycle"]
+__all__ = [
+    "LEAD",
+    "Waiter",
+    "claim",
+    "find_cycle",
+    "fixed",
+    "flight_of",
+    "hand_over",
+    "join",
+    "land",
+    "mark_cycle",
+    "note_cycle",
+]
 
 #: Told to a follower: the leader is gone, take over.
 LEAD: Final[Any] = object()
@@ -105,6 +117,7 @@ def _remove(frame: Frame) -> None:
         before.next_flight = frame.next_flight
 
 
+# spec: flight.cancel
 async def join(graph: Graph, flight: Frame, frame: Frame | None, through: Sequence[Node]) -> Any:
     """Wait for the flight; returns where its outcome can be read, or LEAD if the caller has to take over."""
     waiter = Waiter(frame, through, new_wakeup())
@@ -183,11 +196,20 @@ def mark_cycle(path: list[Frame | Node], at: At) -> CycleError:
         if isinstance(step, Frame):
             if step.cycle is None:
                 step.cycle = error
+                note_cycle(step)
         else:
             if at.poison is None:
                 at.poison = {}
             at.poison.setdefault(step, error)
     return error
+
+
+def note_cycle(frame: Frame) -> None:
+    """Have the call looked at again in each revision: what it read on the loop depends on where that was entered.
+
+    It is noted where the loop was closed, so that a later verification asks nothing that comes behind.
+    """
+    frame._reads[frame._graph.untracked_node("on a cycle")] = None
 
 
 def _without_detours(nodes: list[Node]) -> list[Node]:

@@ -67,6 +67,7 @@ class Frame(View):
         return f"<Frame of {self.node.label()}>"
 
     # spec: frame.finished
+    # spec: frame.tasks
     def _enter(self) -> tuple[Frame, Frame, At]:
         if self._at is _FINISHED:
             raise FinishedFrameError(
@@ -97,7 +98,8 @@ def enter_outer(graph: Graph, at: At | None) -> tuple[Frame | None, Any, At]:
     frame = running.get()
     if frame is None or frame.finished:
         return None, None, graph.current() if at is None else at
-    if frame._graph is not graph:  # spec: frame.databases
+    # spec: frame.databases
+    if frame._graph is not graph:
         return None, frame, graph.current() if at is None else at
     if at is None or at is frame._at:
         return frame, frame, frame._at

@@ -9,41 +9,20 @@ Keeps: suspect.push, suspect.deferred, high.bits, history.publish, history.prune
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias, final
 
 from incr._checks import ValueChecks
 from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QuerySuspected, QueryVerified
+from incr._history import CLOSED, At, History
 from incr._listeners import Listeners
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, each_dependent, link, unlink
 from incr._revision import OPEN, Revision
 
 __all__ = ["CLOSED", "At", "Change", "Counters", "Graph", "Unseen"]
 
-#: The tables of a revision that is not the newest any more: every look-up misses, and the slow path finds out why.
-CLOSED: Final[Any] = ()
-
 #: More suspects than this are not listed: all dependencies are looked at instead.
 _LISTED_SUSPECTS: Final = 8
-
-
-@final
-class At:
-    """One revision as its readers share it: all handles bound to it hold this object, and a write closes it."""
-
-    __slots__ = ("kept", "poison", "revision", "tables", "users")
-
-    def __init__(self, revision: int, tables: Any) -> None:
-        self.revision = revision
-        #: The graph's tables while this revision is the newest, else CLOSED.
-        self.tables = tables
-        #: Frames, snapshots and pulls that are bound to it.
-        self.users = 0
-        #: History entries that this is the newest pinned revision to need.
-        self.kept: list[tuple[Node, Memo]] = []
-        #: Calls that were found on a cycle before they had a frame, with the error they have to end with.
-        self.poison: dict[Node, BaseException] | None = None
 
 
 @final
@@ -104,8 +83,11 @@ class Graph:
         self.at = At(0, self.tables)
         #: What was written since the last read, as it was before.
         self.log: dict[Node, Unseen] = {}
+        self.history = History()
         #: Closed revisions that somebody is bound to, ascending.
-        self.pins: list[At] = []
+        self.pins = self.history.pins
+        self.release = self.history.release
+        self.find = self.history.find
         #: Slot -> the node of its presence, for slots that were asked for it.
         self.presence: dict[Node, Node] = {}
         #: Ingredient index -> the node of its key set, and the sorted keys with the revision they are right from.
@@ -155,7 +137,7 @@ class Graph:
             node.changed_at = node.valid_from = slot.changed_at
             for memo in slot.history or ():
                 past = Memo(memo.value is not ABSENT, memo.changed_at, memo.valid_from, memo.valid_to)
-                self._keep(node, past)
+                self.history.keep(node, past)
             self.presence[slot] = node
         return node
 
@@ -190,57 +172,10 @@ class Graph:
             at = self.at = At(self.newest, self.tables)
         return at
 
-    def release(self, at: At) -> None:
-        """One user of *at* less; with the last one goes what only this revision needed."""
-        at.users -= 1
-        if not at.users and at.tables is CLOSED:
-            self._unpin(at)
-
-    # spec: history.prune
-    def _unpin(self, at: At) -> None:
-        place = bisect_left(self.pins, at.revision, key=_revision_of)
-        if place < len(self.pins) and self.pins[place] is at:
-            del self.pins[place]
-        for node, memo in at.kept:
-            holder = self._holder(memo.valid_from, memo.valid_to)
-            if holder is not None:
-                holder.kept.append((node, memo))
-            elif node.history is not None:
-                node.history.remove(memo)
-                node.history = node.history or None
-        at.kept = []
-
-    def _holder(self, valid_from: int, valid_to: int) -> At | None:
-        """The newest pinned revision within the interval."""
-        place = bisect_left(self.pins, valid_to, key=_revision_of) - 1
-        if place >= 0 and self.pins[place].revision >= valid_from:
-            return self.pins[place]
-        return None
-
-    def _keep(self, node: Node, memo: Memo) -> None:
-        """Put *memo* into the node's history if a pinned revision needs it."""
-        if memo.value is EMPTY:
-            return
-        holder = self._holder(memo.valid_from, memo.valid_to)
-        if holder is not None:
-            holder.kept.append((node, memo))
-            if node.history is None:
-                node.history = []
-            node.history.append(memo)
-
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""
         if self.pins:
-            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
-
-    def find(self, node: Node, revision: int) -> Node | Memo | None:
-        """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
-        if node.covers(revision):
-            return node
-        for memo in node.history or ():
-            if memo.valid_from <= revision < memo.valid_to:
-                return memo
-        return None
+            self.history.keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -290,7 +225,7 @@ class Graph:
     # spec: memo.aba
     def _change(self, node: Node, value: Any, revision: int, back: bool) -> None:
         if self.pins:
-            self._keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
+            self.history.keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
         if back:  # nobody can be bound to the revisions in between: for all readers nothing has changed
             node.changed_at = self.log.pop(node).changed_at
         else:
@@ -363,7 +298,7 @@ class Graph:
     def verified_as_of(self, node: Node, at: At) -> Memo:
         """The call's dependencies were at *at*, a closed revision, what they were when it was current."""
         memo = Memo(node.value, node.changed_at, at.revision, at.revision + 1)
-        self._keep(node, memo)
+        self.history.keep(node, memo)
         self.counters[node.ingredient].verified += 1
         return memo
 
@@ -404,7 +339,7 @@ class Graph:
         older = node.valid_from <= revision  # the current outcome, if any, is from before this one
         changed_at = node.changed_at if unchanged and older else revision
         memo = Memo(outcome, changed_at, revision, revision + 1)
-        self._keep(node, memo)
+        self.history.keep(node, memo)
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
             self._keep_current(node)
@@ -500,7 +435,3 @@ def _settled(node: Node) -> Node:
     node.valid_to = OPEN
     node.suspects = None
     return node
-
-
-def _revision_of(at: At) -> int:
-    return at.revision

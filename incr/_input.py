@@ -80,6 +80,7 @@ class InputIngredient:
         arguments: tuple[Hashable, ...] = found
         return arguments
 
+    # spec: declare.singleton
     def label(self, row: Any) -> str:
         """The slot as a reader would write it: ``Source['a.py']``, or ``Settings``."""
         if not self.key_fields:
@@ -135,6 +136,7 @@ def input(cls: type[C], /) -> type[C]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(key, field))
 def input(*, durability: Durability = ...) -> Callable[[type[C]], type[C]]: ...
 # spec: declare.input
+# spec: declare.durability
 def input(cls: Any = None, /, *, durability: Durability = Durability.LOW) -> Any:
     """Declare a class of input records: frozen, slotted, with fields like a data class.
 

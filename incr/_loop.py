@@ -41,6 +41,7 @@ class _AsyncioWakeup:
         await self._future
 
 
+# spec: loop.free
 # spec: loop.both
 def _trio() -> Any:
     """The trio module if the caller runs in a trio task, else None."""

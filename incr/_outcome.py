@@ -15,7 +15,7 @@ from typing import Any
 from incr._errors import MutatedValueError
 from incr._events import QueryCancelled
 from incr._exact import same, same_error
-from incr._flight import claim, hand_over, land
+from incr._flight import claim, hand_over, land, note_cycle
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, Failure, Memo, Node, Stored
@@ -39,6 +39,8 @@ def begin(graph: Graph, at: At, node: Node, parent: Frame | None, through: Seque
     frame = Frame(graph, at, node, parent, through)
     if at.poison is not None:
         frame.cycle = at.poison.get(node)
+        if frame.cycle is not None:
+            note_cycle(frame)
     claim(frame)
     at.users += 1
     return frame
@@ -50,8 +52,6 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Node | Memo:
     reads = frame._reads
     if frame.cycle is not None:
         outcome = Failure(frame.cycle, frame.cycle.__traceback__)
-        # Which of the calls on the loop are recorded depends on where it was entered: look again in each revision.
-        reads[graph.untracked_node("on a cycle")] = None
     unchanged = _unchanged(node, at, outcome)
     holder = graph.publish(node, at, outcome, tuple(reads), unchanged)
     node.cost = seconds

@@ -97,6 +97,8 @@ class Signature:
         self.names = (*names[1 : count + code.co_kwonlyargcount], *(name for name in extra if name is not None))
         self._namespace: dict[str, Any] = {}
 
+    # spec: call.hit
+    # spec: call.key
     def compile(self, function: Any, index: int, miss: Callable[..., Any], refuse: Callable[..., Any] | None) -> Any:
         """The wrapper; *refuse* is given for awaited queries."""
         exact = {name: self._exact(name, function.__annotations__.get(name)) for name in self.names}

@@ -75,6 +75,7 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             pop()
 
 
+# spec: memo.order
 def _in_order(node: Node) -> Iterator[Node]:
     """What may have changed, in the order in which the body read it."""
     suspects = node.suspects
@@ -86,6 +87,8 @@ def _in_order(node: Node) -> Iterator[Node]:
     return iter([dependency for dependency in node.dependencies if dependency in listed])
 
 
+# spec: memo.dynamic
+# spec: error.handled
 def _next_suspect(node: Node, pending: Iterator[Node], last: Node | None) -> Node | None:
     """The next dependency that changed since the node was good, or that may have; None if there is none left."""
     if last is not None and (last.changed_at > node.valid_from or last.suspects is not None):

@@ -48,9 +48,13 @@ class View:
         """Who records the next read, which frame it is made from, and the revision that it is bound to."""
         raise NotImplementedError  # each of the three handles has its own
 
+    # spec: read.revision
     @property
     def revision(self) -> Revision:
-        """The revision that reads through this handle are bound to."""
+        """The revision that reads through this handle are bound to.
+
+        It is no dependency: a query whose outcome depends on it says so with `untracked`.
+        """
         return Revision(self._enter()[2].revision)
 
     # spec: read.slot
@@ -79,7 +83,7 @@ class View:
                 return node.value
         record, key = _parts(slot)
         value = self._slot_value(record, key)
-        if value is ABSENT:
+        if value is ABSENT:  # spec: read.missing
             raise MissingInputError(record, () if key is NO_KEY else key)
         return value
 

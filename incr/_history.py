@@ -1,0 +1,99 @@
+"""Who is bound to which older revision, and what is kept for them.
+
+Law: an outcome is kept exactly as long as a pinned revision lies in its validity; with nothing pinned there is no
+history, and no cost.
+
+Keeps: history.prune.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, Final, final
+
+from incr._node import EMPTY, Memo, Node
+
+__all__ = ["CLOSED", "At", "History"]
+
+#: The tables of a revision that is not the newest any more: every look-up misses, and the slow path finds out why.
+CLOSED: Final[Any] = ()
+
+
+@final
+class At:
+    """One revision as its readers share it: all handles bound to it hold this object, and a write closes it."""
+
+    __slots__ = ("kept", "poison", "revision", "tables", "users")
+
+    def __init__(self, revision: int, tables: Any) -> None:
+        self.revision = revision
+        #: The graph's tables while this revision is the newest, else CLOSED.
+        self.tables = tables
+        #: Frames, snapshots and pulls that are bound to it.
+        self.users = 0
+        #: History entries that this is the newest pinned revision to need.
+        self.kept: list[tuple[Node, Memo]] = []
+        #: Calls that were found on a cycle before they had a frame, with the error they have to end with.
+        self.poison: dict[Node, BaseException] | None = None
+
+
+@final
+class History:
+    """The pinned revisions of one database."""
+
+    __slots__ = ("pins",)
+
+    def __init__(self) -> None:
+        #: Closed revisions that somebody is bound to, ascending.
+        self.pins: list[At] = []
+
+    def release(self, at: At) -> None:
+        """One user of *at* less; with the last one goes what only this revision needed."""
+        at.users -= 1
+        if not at.users and at.tables is CLOSED:
+            self._unpin(at)
+
+    # spec: history.prune
+    def _unpin(self, at: At) -> None:
+        place = bisect_left(self.pins, at.revision, key=_revision_of)
+        if place < len(self.pins) and self.pins[place] is at:
+            del self.pins[place]
+        for node, memo in at.kept:
+            holder = self._holder(memo.valid_from, memo.valid_to)
+            if holder is not None:
+                holder.kept.append((node, memo))
+            elif node.history is not None:
+                node.history.remove(memo)
+                node.history = node.history or None
+        at.kept = []
+
+    def _holder(self, valid_from: int, valid_to: int) -> At | None:
+        """The newest pinned revision within the interval."""
+        place = bisect_left(self.pins, valid_to, key=_revision_of) - 1
+        if place >= 0 and self.pins[place].revision >= valid_from:
+            return self.pins[place]
+        return None
+
+    def keep(self, node: Node, memo: Memo) -> None:
+        """Put *memo* into the node's history if a pinned revision needs it."""
+        if memo.value is EMPTY:
+            return
+        holder = self._holder(memo.valid_from, memo.valid_to)
+        if holder is not None:
+            holder.kept.append((node, memo))
+            if node.history is None:
+                node.history = []
+            node.history.append(memo)
+
+    def find(self, node: Node, revision: int) -> Node | Memo | None:
+        """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
+        if node.covers(revision):
+            return node
+        for memo in node.history or ():
+            if memo.valid_from <= revision < memo.valid_to:
+                return memo
+        return None
+
+
+def _revision_of(at: At) -> int:
+    return at.revision
