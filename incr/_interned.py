@@ -59,13 +59,14 @@ def interned(cls: type[C], /) -> type[C]:
     if keys:
         raise TypeError(f"{made.__name__}: an interned value is its own key; use plain fields, not incr.key()")
 
+    # spec: intern.exact
     def equal(self: Any, other: object) -> Any:
         if self is other:
             return True
         if type(other) is not type(self):
             return NotImplemented
         mine, others = ingredient.arguments(self), ingredient.arguments(other)
-        return bool(mine == others) and same(mine, others)  # spec: intern.exact
+        return bool(mine == others) and same(mine, others)
 
     def hashed(self: Any) -> int:
         return hash(tuple([getattr(self, name) for name in fields]))

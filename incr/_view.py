@@ -83,7 +83,8 @@ class View:
                 return node.value
         record, key = _parts(slot)
         value = self._slot_value(record, key)
-        if value is ABSENT:  # spec: read.missing
+        # spec: read.missing
+        if value is ABSENT:
             raise MissingInputError(record, () if key is NO_KEY else key)
         return value
 

@@ -1,0 +1,110 @@
+"""`incr.open`: a database that lives in a directory."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import trio
+
+import incr
+
+
+@incr.input
+class Note:
+    name: str = incr.key()
+    text: str
+
+
+_ran: list[str] = []
+
+
+@incr.query
+def size(db: incr.View, name: str) -> int:
+    _ran.append(name)
+    return len(db[Note, name].text)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    _ran.clear()
+
+
+@pytest.mark.spec("open.directory")
+def test_what_was_committed_is_there_at_the_next_opening(tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "state"
+    with incr.open(home) as db:
+        assert not home.exists()
+        db.set(Note("a", text="abc"))
+        assert size(db, "a") == 3
+        assert db.commit() == 1
+    with incr.open(home) as db:
+        assert db[Note, "a"].text == "abc"
+        assert size(db, "a") == 3
+    assert _ran == ["a"]
+
+
+@pytest.mark.spec("open.directory")
+def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
+    with incr.open(tmp_path) as db:
+        db.set(Note("a", text="abc"))
+        db.checkpoint()
+        db.set(Note("a", text="later"))
+    with incr.open(tmp_path) as db:
+        assert db[Note, "a"].text == "abc"
+
+
+@pytest.mark.spec("open.directory")
+@pytest.mark.parametrize("run", [trio.run, lambda main: asyncio.run(main())], ids=["trio", "asyncio"])
+def test_the_awaited_twins_do_the_same(tmp_path: Path, run: object) -> None:
+    async def write() -> None:
+        async with incr.open(tmp_path) as db:
+            db.set(Note("a", text="abc"))
+            size(db, "a")
+            assert await db.acommit() == 1
+            assert await db.acheckpoint() == 1
+
+    async def read() -> None:
+        async with incr.open(tmp_path) as db:
+            assert size(db, "a") == 3
+
+    assert callable(run)
+    run(write)
+    run(read)
+    assert _ran == ["a"]
+
+
+@pytest.mark.spec("open.directory")
+def test_damage_is_an_error_or_a_cold_start_as_the_program_says(tmp_path: Path) -> None:
+    with incr.open(tmp_path) as db:
+        db.set(Note("a", text="abc"))
+        db.commit()
+    (base,) = tmp_path.iterdir()
+    base.write_bytes(base.read_bytes()[:-1])
+    with pytest.raises(incr.CorruptError), incr.open(tmp_path):
+        pass
+    with incr.open(tmp_path, on_corrupt="quarantine") as db:
+        assert (Note, "a") not in db
+    assert base not in set(tmp_path.iterdir())
+
+
+@pytest.mark.spec("open.directory")
+@pytest.mark.spec("load.code")
+def test_another_name_for_the_code_runs_everything_again(tmp_path: Path) -> None:
+    with incr.open(tmp_path, code="1.0") as db:
+        db.set(Note("a", text="abc"))
+        size(db, "a")
+        db.commit()
+    with incr.open(tmp_path, code="1.0") as db:
+        size(db, "a")
+    assert _ran == ["a"]
+    with incr.open(tmp_path, code="1.1") as db:
+        size(db, "a")
+    assert _ran == ["a", "a"]
+
+
+@pytest.mark.spec("open.directory")
+def test_a_database_in_memory_cannot_be_committed() -> None:
+    with pytest.raises(incr.StoreError, match=r"incr\.open\(directory\)"):
+        incr.Database().commit()
