@@ -250,3 +250,27 @@ def test_an_interrupt_while_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_base(directory, name, Header(1), [SECTIONS[0]._replace(streams={0: pieces()})])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.spec("save.atomic")
+@pytest.mark.skipif(os.name != "posix", reason="a directory cannot be synced there")
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: object, **options: object) -> object:
+            on = arguments[0]
+            what = "directory" if type(on) is int and stat.S_ISDIR(os.fstat(on).st_mode) else "file"
+            done.append(f"{name} {what}")
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in ("write", "fsync", "replace"):
+        noted(name)
+    write(tmp_path / "cache")
+    assert done == ["write file", "fsync file", "replace file", "fsync directory"]
