@@ -7,7 +7,7 @@ asserts what ran, then the value. Calls are named as a reader would write them: 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, final
@@ -90,7 +90,7 @@ def _drain(calls: list[str]) -> list[str]:
 
 
 @contextmanager
-def assert_executes(db: Database, /, *calls: str) -> Iterator[None]:
+def assert_executes(db: Database, /, *calls: str) -> Generator[None]:
     """Assert that the block runs the bodies of exactly these calls, each as often as it is listed, in any order.
 
     >>> import incr
