@@ -9,7 +9,7 @@ Keeps: load.aside, load.code, load.unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Final, final
@@ -73,6 +73,24 @@ class Source:
 
 
 @final
+class _Reason:
+    """Why a memo of a file has to run again, for `explain` to show as a cause."""
+
+    __slots__ = ("name",)
+    kind = "load"
+    index = -1
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def label(self, key: Any) -> str:
+        return self.name
+
+    def arguments(self, key: Any) -> tuple[Hashable, ...]:
+        return ()
+
+
+@final
 class Restored:
     """The state of a file.
 
@@ -80,9 +98,8 @@ class Restored:
     """
 
     __slots__ = (
-        "_base", "_calls", "_declared", "_decode", "_fingerprint", "_first", "_later", "_nodes", "_path", "_shared",
-        "_unseen",
-        "graph", "instances",
+        "_base", "_calls", "_declared", "_decode", "_fingerprint", "_first", "_later", "_lost", "_nodes", "_path",
+        "_shared", "_unseen", "graph", "instances",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +127,7 @@ class Restored:
         for section in base.sections:
             with located(path, section):
                 _check_rows(section)
+        self._lost = self._reason("something that a load did not find as it was")
         #: By the number of a section: the file's row of its first row.
         self._first = list(accumulate((section.rows for section in base.sections), initial=0))
         #: Row of the file -> its node, if this program has one for it.
@@ -246,6 +264,7 @@ class Restored:
         source = Source(values, self._decode)
         # spec: load.code
         stale = section.fingerprint != self._fingerprint(ingredient)
+        code = self._reason(f"the code of {ingredient.name}")
         bits_of = [self._bits(members) for members in self._shared.high_sets]
         nodes: list[Node | None] = []
         columns = zip(keys, calls.changed_at, calls.valid_from, calls.flags, calls.high, values.lengths, strict=True)
@@ -260,7 +279,10 @@ class Restored:
                 node.value = node.encoded = Stored(source, row)
             if stale:
                 self.graph.log[node] = self._unseen
-            elif valid_from != NEVER:
+                node.cause = code
+            elif valid_from == NEVER:
+                node.cause = self._lost
+            else:
                 node.valid_from = valid_from
                 node.bits = bits_of[high]
                 if flags & GOOD:
@@ -304,7 +326,11 @@ class Restored:
         node.valid_to = 0
         node.suspects = SCAN
         node.bits = 0
+        node.cause = self._lost
         self.graph.log[node] = self._unseen
+
+    def _reason(self, text: str) -> Node:
+        return _settled(Node(_Reason(text), ()), self._later)
 
     # --- what this program does not declare -----------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ def test_memos_of_changed_code_run_again_and_an_equal_result_stops_there(saved: 
         assert program.total(db) == 5
     # `total`, `count` and `ratio` name `words`, but its version is its own.
     assert calls == ["words('a')", "words('b')"]
+    assert "because of the code of words" in str(db.explain(program.words, "a"))
     with ran(db) as calls:
         db.set(program.source("b", "one"))
         assert program.total(db) == 3
