@@ -25,12 +25,17 @@ def _functions(text: str) -> Iterator[ast.FunctionDef]:
             body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    lines = text.splitlines()
+    lines = _lines(text)
     for statement in body:
         if isinstance(statement, ast.FunctionDef) and _opening(lines, statement) is not None:
             last = statement.body[-1]
             if last.lineno > statement.lineno and not lines[last.lineno - 1][: last.col_offset].strip():
                 yield statement
+
+
+def _lines(text: str) -> list[str]:
+    # str.splitlines would end a line at a form feed too, which the parser does not.
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
 
 
 def _opening(lines: list[str], function: ast.FunctionDef) -> re.Match[str] | None:
@@ -40,7 +45,7 @@ def _opening(lines: list[str], function: ast.FunctionDef) -> re.Match[str] | Non
 def _find(text: str, name: str) -> tuple[list[str], ast.FunctionDef]:
     for function in _functions(text):
         if function.name == name:
-            return text.splitlines(keepends=True), function
+            return _lines(text), function
     raise LookupError(f"there is no function {name}() at the top of the module that could be edited")
 
 

@@ -160,7 +160,8 @@ def loads(db: incr.View, path: str) -> tuple[str, ...]:
 def exports(db: incr.View, path: str) -> Exports:
     """The names that can be imported from the file, those that it has by ``import *`` included."""
     # A walk and not a recursion: modules may take everything from each other in a circle.
-    names = set(module(db, path).names)
+    own = module(db, path)
+    taken: set[str] = set()
     complete = True
     seen = {path}
     waiting = [path]
@@ -176,8 +177,8 @@ def exports(db: incr.View, path: str) -> Exports:
             elif target.file not in seen:
                 seen.add(target.file)
                 waiting.append(target.file)
-                names.update(module(db, target.file).public)
-    return Exports(tuple(sorted(names)), complete)
+                taken.update(module(db, target.file).public)
+    return Exports(tuple(sorted(taken.union(own.names))), tuple(sorted(taken.union(own.public))), complete)
 
 
 @incr.query
@@ -215,7 +216,7 @@ def undefined(db: incr.View, path: str) -> tuple[str, ...]:
             found = None if target.file is None else exports(db, target.file)
             if found is None or not found.complete:
                 return ()  # any name may come out of a file that is not here
-            unknown.difference_update(found.names)
+            unknown.difference_update(found.public)
     return tuple(sorted(unknown))
 
 

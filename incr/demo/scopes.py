@@ -64,7 +64,8 @@ def read_scopes(module: SymbolTable) -> Scopes:
         name = symbol.get_name()
         if symbol.is_referenced():
             read.setdefault(name, []).append(0)
-        if _binds(symbol):
+        # A walrus in a comprehension that was inlined shows as a declaration only.
+        if _binds(symbol) or symbol.is_declared_global():
             bound.add(name)
         if symbol.is_imported():
             imported.add(name)

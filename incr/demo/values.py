@@ -111,9 +111,11 @@ class Target:
 class Exports:
     """The names that can be imported from a file."""
 
-    #: Sorted.
+    #: All of them, sorted.
     names: tuple[str, ...]
-    #: Whether these are all of them.
+    #: Those that ``import *`` takes, sorted.
+    public: tuple[str, ...]
+    #: Whether there can be no others.
     complete: bool
 
 
