@@ -21,7 +21,8 @@ from incr._persist._declared import classes_of
 from incr._persist._format import FILE, read_shared
 from incr._persist._kept import Kept
 from incr._persist._keys import UNREADABLE
-from incr._persist._restore import Declared, Restored, located
+from incr._persist._restore import Restored, restore
+from incr._persist._rows import Declared, located
 from incr.store.base import Base, read_base
 from incr.store.directory import Found, split_path
 
@@ -120,8 +121,8 @@ class LoadJob:
             shared = read_shared(base.sections[0], len(base.sections))
             classes = _classes(shared.classes)
         decoding = _Decoding(classes, self._declared, self._graph)
-        restored = Restored(path, base, shared, self._declared, self._fingerprint, decoding.decode)
-        self._kept = Kept(classes.to_list(), restored.instances, restored.foreign())
+        restored = restore(path, base, shared, self._declared, self._fingerprint, decoding.decode)
+        self._kept = Kept(classes.to_list(), restored.instances, restored.foreign)
         self._restored = restored
 
     # --- in the database's own thread -----------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def test_an_error_runs_again_but_its_handler_does_not(path: Path) -> None:
     assert calls == ["inverse()", "text()"]
 
 
-def test_an_untracked_read_is_made_again_in_each_process(path: Path) -> None:
+def test_an_untracked_read_is_made_again_in_each_process(program: Program, path: Path) -> None:
     outside = ["first"]
 
     @incr.query
@@ -168,6 +168,7 @@ def test_an_untracked_read_is_made_again_in_each_process(path: Path) -> None:
 
     declared = ingredients(looked, length)
     db = incr.Database()
+    program.fill(db, a="x")
     assert length(db) == 5
     db.save(path)
     for text, executed in (("first", ["looked()"]), ("second", ["looked()", "length()"])):
