@@ -12,8 +12,9 @@ import pytest
 
 import incr
 from incr._persist import prepare_load
-from incr.store.base import Draft, base_image, read_base
+from incr.store.base import Draft, Section, base_image, read_base
 from incr.store.checksum import preferred_checksum
+from incr.store.columns import pack_column
 from project import run_python
 from stored_program import Program, ingredients, load, make, ran
 
@@ -429,16 +430,7 @@ def test_options_of_a_wrong_type_or_value_are_refused(path: Path) -> None:
 def test_another_kind_of_section_is_damage(path: Path, saved: incr.Database) -> None:
     """A file of a writer that follows the layout but not the format."""
     base = read_base("cache", path.read_bytes())
-    drafts = [
-        Draft(
-            section.kind,
-            section.name,
-            section.fingerprint,
-            section.rows,
-            {n: [bytes(s)] for n, s in section.streams.items() if s},
-        )
-        for section in base.sections
-    ]
+    drafts = [as_draft(section) for section in base.sections]
     for wrong in (
         [],
         drafts[1:],
@@ -452,6 +444,41 @@ def test_another_kind_of_section_is_damage(path: Path, saved: incr.Database) -> 
         with pytest.raises(incr.CorruptError):
             db.load(path)
         assert db.revision == 0
+
+
+def as_draft(section: Section) -> Draft:
+    streams = {number: [bytes(stream)] for number, stream in section.streams.items() if stream}
+    return Draft(section.kind, section.name, section.fingerprint, section.rows, streams)
+
+
+def test_a_row_that_holds_another_record_is_damage(program: Program, path: Path) -> None:
+    db = incr.Database()
+    db.set(program.source("a", "text of a"))
+    db.save(path)
+    base = read_base("cache", path.read_bytes())
+    drafts = [as_draft(section) for section in base.sections]
+    assert drafts[1].name.endswith("Source")
+    drafts[1] = drafts[1]._replace(streams={**drafts[1].streams, 1: [pack_column(["b"])]})
+    path.write_bytes(b"".join(base_image(base.header, drafts, preferred_checksum())))
+    with pytest.raises(incr.CorruptError, match="something else than the record"):
+        load(program, path)
+
+
+@pytest.mark.spec("base.bounded")
+def test_memory_is_not_taken_for_what_a_file_claims(path: Path, saved: incr.Database) -> None:
+    base = read_base("cache", path.read_bytes())
+    drafts = [as_draft(section) for section in base.sections]
+    drafts[-1] = drafts[-1]._replace(rows=2**32 - 1)
+    path.write_bytes(b"".join(base_image(base.header, drafts, preferred_checksum())))
+    script = (
+        "import resource, sys, incr\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
+        "try:\n"
+        "    incr.Database().load(sys.argv[1])\n"
+        "except incr.CorruptError as error:\n"
+        "    print(error.message)\n"
+    )
+    assert "4294967295 rows are more than there is room for" in run_python("-c", script, path)
 
 
 def test_another_process_has_it_too(tmp_path: Path) -> None:
