@@ -24,6 +24,9 @@ from programs import AsyncHit, AsyncProgram, Hit, Program
 
 HITS = 100_000
 HIT_SAMPLES = 9
+#: Of cheap edits there are more, up to a number or seconds: the first ones after a collection find cold caches.
+MOST_EDITS = 100
+EDITING = 0.5
 Figures = dict[str, list[float]]
 
 
@@ -108,7 +111,7 @@ async def hit_awaited(program: AsyncHit, outcome: Outcome, figure: str) -> None:
 
 
 def program(make: Callable[[int], Program], size: int, outcome: Outcome, edits: int, per: int = 1) -> None:
-    """Cold, then each kind of edit *edits* times, each followed by asking the root; seconds divided by *per*.
+    """Cold, then each kind of edit at least *edits* times, each followed by asking the root; seconds divided by *per*.
 
     A small program of the same kind goes before it: what is measured is not the first run of the code.
     """
@@ -127,12 +130,16 @@ def program(make: Callable[[int], Program], size: int, outcome: Outcome, edits: 
         edit(0)
         answer = prepared.ask()
         gc.collect()
-        for step in range(1, edits + 1):
+        began = perf_counter()
+        step = 0
+        while step < edits or (edits and step < MOST_EDITS and perf_counter() - began < EDITING):
+            step += 1
             start = perf_counter()
             edit(step)
             answer = prepared.ask()
             outcome.add(name, (perf_counter() - start) / per)
-        outcome.answers[f"{name} {edits}"] = answer
+            if step == edits:
+                outcome.answers[f"{name} {edits}"] = answer
 
 
 def warm_up(size: int) -> int:

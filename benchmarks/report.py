@@ -39,7 +39,7 @@ NOTES = """## Reading the tables
 
 def markdown(results: Results, command: str, raw: str) -> str:
     """The whole of RESULTS.md."""
-    machine = "\n".join(f"- {key}: {value}" for key, value in results.machine.items() if key != "mode")
+    machine = "\n".join(f"- {key}: {value}" for key, value in results.machine.items() if key not in ("mode", "rounds"))
     versions = ", ".join(f"{TITLES[name]} {results.versions[name]}" for name in SYSTEMS if name in results.versions)
     parts = [HEAD.format(command=command, raw=raw, machine=machine, versions=versions), _targets(results)]
     runs = FULL if results.machine["mode"] == "full" else QUICK

@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="some workloads")
+    parser.add_argument("--rounds", type=int, help="processes per figure, at most as many as planned")
     parser.add_argument("--output", default=str(environments.FOLDER / "results.json"), help="where the raw samples go")
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from the samples")
     return parser
@@ -55,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, path: Path) -> None:
     version = _output([options.python, "-c", "import platform; print(platform.python_version())"])
     interpreters = {name: environments.make(name, options.python, version) for name in options.systems}
-    runs = tuple(run for run in (FULL if options.mode == "full" else QUICK) if run.workload in options.only)
-    machine = _machine(options.mode, version)
+    planned = FULL if options.mode == "full" else QUICK
+    runs = tuple(
+        replace(run, rounds=min(run.rounds, options.rounds or run.rounds))
+        for run in planned
+        if run.workload in options.only
+    )
+    machine = _machine(options.mode, version) | {"rounds": options.rounds or "as planned"}
     lines = list(running.rounds(runs, interpreters))
     if "depth" in options.only:
         lines.extend(running.depths(interpreters, DEEPEST[options.mode]))
@@ -98,7 +105,9 @@ def _report(path: Path) -> None:
     kept = HERE / "results.json"
     if path.resolve() != kept:
         kept.write_bytes(path.read_bytes())
-    command = f"python benchmarks/run.py --{found.machine['mode']} --report"
+    rounds = found.machine["rounds"]
+    command = f"python benchmarks/run.py --{found.machine['mode']}"
+    command += f" --rounds {rounds} --report" if isinstance(rounds, int) else " --report"
     (HERE / "RESULTS.md").write_text(report.markdown(found, command, kept.name), "utf-8")
 
 
