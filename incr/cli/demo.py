@@ -23,7 +23,7 @@ from incr.cli.document import document
 from incr.cli.options import DemoOptions, Run, UsageError
 from incr.cli.output import Output, Silent, choose_output
 from incr.cli.text import closing_line, edit_lines, problem_lines, run_lines, summary_lines
-from incr.cli.watch import file_changes, watch
+from incr.cli.watch import file_changes, require_watchfiles, watch
 from incr.demo.inputs import Source
 from incr.demo.measuring import Edit, analyse, cost_of, make_edits, most_imported
 from incr.demo.queries import report, summary
@@ -35,6 +35,8 @@ __all__ = ["run_demo"]
 
 def run_demo(options: DemoOptions) -> int:
     """Do what was asked for and return the exit status."""
+    if options.watch:
+        require_watchfiles()
     output = Silent() if options.json else choose_output()
     # Syntax trees are millions of objects that die young; looking for garbage among them so often finds none.
     gc.set_threshold(50_000, 20, 20)

@@ -24,7 +24,7 @@ from incr.demo.reading import Change, update_files
 if TYPE_CHECKING:
     from watchfiles import Change as Kind
 
-__all__ = ["file_changes", "react", "watch"]
+__all__ = ["file_changes", "react", "require_watchfiles", "watch"]
 
 
 async def watch(db: incr.Database, root: Path, changes: AsyncIterable[set[str]], output: Output) -> None:
@@ -47,14 +47,18 @@ async def react(db: incr.Database, root: Path, paths: set[str]) -> tuple[Change,
     return change, cost
 
 
-async def file_changes(root: Path) -> AsyncIterator[set[str]]:
-    """What changes below *root* from now on, as sets of relative paths.
+def require_watchfiles() -> None:
+    """Find out early whether it is possible to watch.
 
     Raises:
         UsageError: `watchfiles` is not installed.
     """
     if importlib.util.find_spec("watchfiles") is None:
         raise UsageError("--watch needs the package watchfiles; install it with: pip install 'incr-runtime[demo]'")
+
+
+async def file_changes(root: Path) -> AsyncIterator[set[str]]:
+    """What changes below *root* from now on, as sets of relative paths."""
     import watchfiles
 
     def wanted(_: Kind, path: str) -> bool:

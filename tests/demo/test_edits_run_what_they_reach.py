@@ -17,7 +17,9 @@ from incr.testing import Recorder, assert_executes
 MakeDatabase = Callable[..., incr.Database]
 
 FILES = {
-    "tool.py": "import os\n\ndef used(a):\n    os.getcwd()\n    return a\n\ndef other(b):\n    import sys\n    return sys, b\n",
+    "tool.py": (
+        "import os\n\ndef used(a):\n    os.getcwd()\n    return a\n\ndef other(b):\n    import sys\n    return sys, b\n"
+    ),
     "main.py": "from tool import used\nused(1)\n",
     "more.py": "import tool\nfrom tool import other\ntool.used(other)\n",
     "far.py": "x = 1\n",
@@ -63,12 +65,8 @@ def test_a_parameter_stays_in_its_file_but_for_the_numbers(db: incr.Database) ->
     edit(db, "tool.py", "def used(a)", "def used(a, more=None)")
     with Recorder(db) as ran:
         assert summary(db) == replace(before, parameters=before.parameters + 1)
-        assert set(ran.take()) == {
-            f"{query}('tool.py')"
-            for query in (
-                "parse", "module", "symbols", "imports", "exports", "unused", "missing", "undefined", "loads", "report",
-            )  # fmt: skip
-        } | {"summary()"}
+        queries = "parse module symbols imports exports unused missing undefined loads report"
+        assert set(ran.take()) == {*(f"{query}('tool.py')" for query in queries.split()), "summary()"}
 
 
 @pytest.mark.spec("demo.edit")

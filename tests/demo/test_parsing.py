@@ -36,7 +36,7 @@ def test_warnings_about_the_text_are_not_ours() -> None:
 def test_functions_and_classes_are_symbols_as_deep_as_others_can_reach() -> None:
     text = """
 class A(B, metaclass=M):
-    def f(self): 
+    def f(self):
         def inner(): ...
     class C:
         async def g(self): ...
@@ -92,7 +92,7 @@ def test_each_edit_changes_what_it_is_named_after() -> None:
     assert body.module == before.module
 
     comment = edit_comment(TEXT, "second")
-    assert "many lines\"\"\"  # a comment was added\n" in comment
+    assert 'many lines"""  # a comment was added\n' in comment
     assert parse_text(comment) == before
 
     signature = parse_text(edit_signature(TEXT, "second"))

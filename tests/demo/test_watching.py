@@ -56,7 +56,8 @@ async def test_each_change_is_read_and_explained(tree: MakeTree) -> None:
         assert "Changed: a.py" in body
         assert "1 executed" in body
         assert "ran parse('a.py'): the same as before" in body
-        assert "although something changed under report('a.py')" in body
+        assert "summary(): verified" in body
+        assert "from Source['a.py']" in body
 
         tree({"a.py": "def g(x):\n    return x\n"})
         yield {"a.py"}
