@@ -61,7 +61,8 @@ def test_after_an_early_cutoff_unrelated_revisions_run_nothing(db: incr.Database
     assert total(db) == 2
     db.set(Source("a", "x  y"))
     assert total(db) == 2
-    ran.take(), ran.take_verified()
+    ran.take()
+    ran.take_verified()
     for number in range(10):
         db.set(Settings(f"unrelated {number}"))
         assert total(db) == 2
@@ -70,7 +71,7 @@ def test_after_an_early_cutoff_unrelated_revisions_run_nothing(db: incr.Database
 
 @pytest.mark.spec("memo.backdate", "memo.minimal")
 def test_after_an_early_cutoff_related_but_equal_revisions_run_what_they_must(db: incr.Database, ran: Recorder) -> None:
-    """Not the dependents for ever: a dependency is compared with when it was last looked at, not with one's own change."""
+    """Not the dependents for ever: what counts is when a dependency was last looked at, not one's own change."""
     db.set(Source("a", "x y"))
     db.set(Source("b", "z"))
     assert total(db) == 3
@@ -229,8 +230,8 @@ class Truthy:
 
 
 @pytest.mark.spec("memo.equality", "memo.backdate")
-@pytest.mark.parametrize("make", [Raising, ArrayLike, Truthy, lambda: [ArrayLike()], lambda: {"a": (Raising(),)}, object])
-def test_values_that_cannot_be_compared_count_as_changed(db: incr.Database, ran: Recorder, make: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("make", [Raising, ArrayLike, Truthy, lambda: [ArrayLike()], lambda: ((Raising(),),), object])
+def test_values_that_cannot_be_compared_have_changed(db: incr.Database, ran: Recorder, make: Callable[[], Any]) -> None:
     @incr.query
     def inner(db: incr.View) -> Any:
         len(db[Source, "a"].text)

@@ -8,8 +8,7 @@ import decimal
 import enum
 import fractions
 import struct
-from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -70,7 +69,9 @@ class Identity:
     x: int
 
 
-Pair = namedtuple("Pair", "x y")
+class Pair(NamedTuple):
+    x: Any
+    y: Any
 
 
 @incr.interned
@@ -217,7 +218,8 @@ def test_objects_that_are_equal_by_identity_are_told_apart_by_it(db: incr.Databa
 
 @pytest.mark.spec("call.unhashable")
 @pytest.mark.parametrize(
-    ("value", "kind_name"), [(["a"], "list"), ({"a": 1}, "dict"), ({1}, "set"), ((1, ["a"]), "list"), (bytearray(), "bytearray")]
+    ("value", "kind_name"),
+    [(["a"], "list"), ({"a": 1}, "dict"), ({1}, "set"), ((1, ["a"]), "list"), (bytearray(), "bytearray")],
 )
 def test_an_unhashable_argument_is_named(db: incr.Database, ran: Recorder, value: Any, kind_name: str) -> None:
     with pytest.raises(TypeError) as caught:

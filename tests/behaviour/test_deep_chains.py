@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tasks import no_trace
 
 import incr
 from incr.testing import Recorder
+from tasks import no_trace
 
 DEPTH = 100_000
 

@@ -38,7 +38,8 @@ def test_what_the_last_run_did_not_read_runs_nothing(db: incr.Database, ran: Rec
     assert chosen(db) == "x"
     db.set(Choice("b"))
     assert chosen(db) == "y"
-    ran.take(), ran.take_verified()
+    ran.take()
+    ran.take_verified()
     db.set(Source("a", "z"))
     assert chosen(db) == "y"
     assert ran.take() == ran.take_verified() == []

@@ -83,7 +83,21 @@ def test_interning_is_no_dependency_and_no_revision(db: incr.Database, ran: Reco
     assert db.statistics().queries["symbols"].edges == 1
 
 
-VALUES: list[Any] = [1, True, 1.0, 1 + 0j, "1", b"1", (1,), (True,), (1.0,), frozenset({1}), frozenset({True}), 0.0, -0.0, None]
+VALUES: list[Any] = [
+    1,
+    True,
+    1.0,
+    1 + 0j,
+    "1",
+    b"1",
+    (1,),
+    (True,),
+    (1.0,),
+    frozenset({1}),
+    frozenset({1.0}),
+    0.0,
+    -0.0,
+]
 
 
 @pytest.mark.spec("intern.exact", "memo.equality")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tasks import no_trace
 
 import incr
 from incr.testing import Recorder
+from tasks import no_trace
 
 
 @incr.input

@@ -160,8 +160,6 @@ def test_presence_does_not_depend_on_what_is_there(db: incr.Database, ran: Recor
     assert ran.take() == ["present('a')"]
 
 
-
-
 @pytest.mark.spec("read.keys", "suspect.push")
 def test_keys_depend_on_the_set_only(db: incr.Database, ran: Recorder) -> None:
     assert paths(db) == ()

@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 import pytest
-from tasks import no_trace
 
 import incr
 from incr.testing import Recorder
+from tasks import no_trace
 
 
 @incr.input

@@ -68,7 +68,8 @@ def test_counting_runs_nothing_and_is_a_copy(db: incr.Database, ran: Recorder) -
 
 
 @pytest.mark.spec("statistics.counts")
-def test_two_queries_of_one_name_are_counted_apart(db: incr.Database) -> None:
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_queries_of_one_name_are_counted_apart(db: incr.Database, count: int) -> None:
     def make(value: int) -> incr.Query[[], int]:
         @incr.query
         def same(db: incr.View) -> int:
@@ -76,11 +77,11 @@ def test_two_queries_of_one_name_are_counted_apart(db: incr.Database) -> None:
 
         return same
 
-    one, two = make(1), incr.query(name="another:same")(make(2).__wrapped__)  # type: ignore[attr-defined]  # functools has put it there
-    assert (one(db), two(db)) == (1, 2)
+    queries = [make(value) for value in range(count)]
+    assert [query(db) for query in queries] == list(range(count))
     found = db.statistics()
-    assert found.memos == 2
-    assert sorted(found.queries) == ["another:same", "same"]
+    assert (found.memos, found.executed, len(found.queries)) == (count, count, count)
+    assert [name for name in found.queries if name.endswith("same")]
 
 
 @pytest.mark.spec("statistics.counts")

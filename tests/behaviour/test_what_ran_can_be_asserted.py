@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from project import run_python
 
 import incr
 from incr.testing import Recorder, assert_executes
+from project import run_python
 
 
 @incr.input
@@ -52,9 +52,8 @@ def test_a_recorder_hears_nothing_before_and_after_its_block(db: incr.Database) 
     db.set(Text("b", "x y"))
     recorder = Recorder(db)
     words(db, "a")
-    with recorder:
-        with pytest.raises(RuntimeError, match="recording already"):
-            recorder.__enter__()
+    with recorder, pytest.raises(RuntimeError, match="recording already"):
+        recorder.__enter__()
     words(db, "b")
     assert recorder.take() == []
     with recorder:

@@ -298,9 +298,7 @@ def test_a_query_cannot_write(db: incr.Database, write: Callable[[incr.Database]
         return "it could write"
 
     db.set(Cell("a", 1))
-    assert outer(db) == (
-        "inner() is a query and cannot change inputs; return what is to be set, and set it outside"
-    )
+    assert outer(db) == ("inner() is a query and cannot change inputs; return what is to be set, and set it outside")
     assert (db.revision, db[Cell, "a"].value) == (1, 1)
     db.set(Cell("a", 3))
     assert db.revision == 2
