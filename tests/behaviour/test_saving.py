@@ -86,6 +86,21 @@ def test_what_is_saved_is_the_revision_at_the_call(program: Program, path: Path,
     assert calls == []
 
 
+@pytest.mark.spec("save.unchanged")
+def test_what_was_encoded_belongs_to_the_value_that_was_saved(program: Program, path: Path, db: incr.Database) -> None:
+    job = prepare_save(db._graph, path)
+    db.set(program.source("a", "changed meanwhile"))
+    assert program.words(db, "a") == (program.symbol("changed"), program.symbol("meanwhile"))
+    job.write()
+    job.finish()
+    db.save(path)
+    later = load(program, path)
+    with ran(later) as calls:
+        assert later[program.source, "a"].text == "changed meanwhile"
+        assert program.words(later, "a") == (program.symbol("changed"), program.symbol("meanwhile"))
+    assert calls == []
+
+
 @pytest.mark.spec("save.atomic")
 def test_a_save_while_another_thread_computes_is_one_revision(program: Program, tmp_path: Path) -> None:
     """Every file that is written while inputs move is a state that there was: both texts are always the same."""
