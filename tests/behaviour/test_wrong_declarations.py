@@ -15,6 +15,7 @@ wrong_interned: Any = incr.interned
 wrong_query: Any = incr.query
 wrong_key: Any = incr.key
 wrong_field: Any = incr.field
+unhashable: Any = ["a"]
 
 
 def function(db: incr.View) -> int:
@@ -182,7 +183,7 @@ def query(db: incr.View) -> int:
         (lambda db: db.keys(Symbol), r"is not a class declared with @incr\.input"),
         (lambda db: db.intern(Source("a", "x")), r"only instances of @incr\.interned classes can be interned, not S"),
         (lambda db: db.intern("a"), r"only instances of @incr\.interned classes can be interned, not 'a'"),
-        (lambda db: db.intern(Symbol(["a"])), r"Symbol\(name=\['a'\]\) cannot be interned: .*unhashable"),
+        (lambda db: db.intern(Symbol(unhashable)), r"Symbol\(name=\['a'\]\) cannot be interned: .*unhashable"),
         (lambda db: db.untracked(""), r"untracked\(\) wants the reason as a non-empty string, not ''"),
         (lambda db: db.untracked(None), r"untracked\(\) wants the reason as a non-empty string, not None"),
     ],
@@ -210,7 +211,7 @@ def test_a_wrong_question(db: incr.Database, ask: Callable[[Any], object], said:
         (lambda db: db.set(Data(1)), r"Data\(x=1\) is not a record of a class declared with @incr\.input"),
         (lambda db: db.set(Symbol("a")), r"is not a record of a class declared with @incr\.input"),
         (lambda db: db.set(Source), r"is not a record of a class declared with @incr\.input \(give the class, not"),
-        (lambda db: db.set(Source(["a"], "x")), r"the key of Source\(path=\['a'\], text='x'\) is not hashable"),
+        (lambda db: db.set(Source(unhashable, "x")), r"the key of Source\(path=\['a'\], text='x'\) is not hashable"),
         (lambda db: db.set(Source("a", "x"), durability=1), r"incr\.Durability\.LOW, MEDIUM, HIGH, not 1"),
         (lambda db: db.remove(Source("a", "x"), "a"), r"is not a class declared with @incr\.input"),
         (lambda db: db.remove(Settings, "a"), r"Settings is a singleton"),

@@ -122,7 +122,7 @@ class Child(Mutable):
         (collections.OrderedDict(a=1), {"a": 1}, False),
         (collections.OrderedDict(a=1), collections.OrderedDict(a=1), True),
         (collections.defaultdict(int, a=1), collections.defaultdict(int, a=1), True),
-        (collections.defaultdict(int, a=1), collections.defaultdict(list, a=1), False),
+        (collections.defaultdict(int, a=1), collections.defaultdict(bool, a=1), False),
         (collections.deque([1]), collections.deque([1]), True),
         (Color.RED, Color.RED, True),
         (Color.RED, "red", False),

@@ -68,8 +68,8 @@ def whole() -> tuple[incr.Database, Node, Node, Node]:
     db = incr.Database()
     db.set(Source("a", "x"))
     assert shout(db, "a") == "X"
-    tables: list[Any] = [db._graph.table(kind.__incr__) for kind in (Source, text, shout)]
-    slot, inner, outer = (table["a"] for table in tables)
+    kinds: list[Any] = [Source, text, shout]
+    slot, inner, outer = (db._graph.table(kind.__incr__)["a"] for kind in kinds)
     db.check_invariant()
     return db, slot, inner, outer
 
