@@ -149,11 +149,18 @@ class Writer:
         for name, hint in annotations.items():
             self.token("annotation", name)
             self.write(hint)
-            if isinstance(hint, ForwardRef):
-                hint = hint.__forward_arg__
-            if isinstance(hint, str):
-                for chain in annotation_chains(hint):
-                    self.write(follow(chain, module_globals, self._home))
+            self._named_by_hint(hint, module_globals)
+
+    def _named_by_hint(self, hint: Any, module_globals: dict[str, Any]) -> None:
+        """The classes that text in an annotation names: all of it is text, or a part (`list["Point"]`)."""
+        text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
+        if isinstance(text, str):
+            for chain in annotation_chains(text):
+                self.write(follow(chain, module_globals, self._home))
+            return
+        parts = getattr(hint, "__args__", ())
+        for part in parts if isinstance(parts, tuple) else ():
+            self._named_by_hint(part, module_globals)
 
     # spec: fingerprint.reach
     def reached(self, code: CodeType, module_globals: dict[str, Any]) -> None:
@@ -169,19 +176,13 @@ class Writer:
             self.write(value)
 
     def fields(self, kind: type) -> None:
-        """The fields of somebody else's data class, attrs class or named tuple, in order: a stored value has them.
+        """The names of the fields of somebody else's data class, attrs class or named tuple, in order.
 
-        An own class says its fields by its annotations and its constructor.
+        A stored value has them. An own class says its fields by its annotations and its constructor.
         """
-        declared: dict[str, Any] = dict(vars(kind).get("__dataclass_fields__", {}))
-        for name, field in declared.items():
-            self.token("field", name)
-            self.write((field.default, field.default_factory))
+        declared: dict[str, Any] = vars(kind).get("__dataclass_fields__", {})
         attributes: tuple[Any, ...] = vars(kind).get("__attrs_attrs__", ())
-        for attribute in attributes:
-            self.token("field", attribute.name)
-            self.write(attribute.default)
-        self.write(vars(kind).get("_fields"))
+        self.write([*declared, *(attribute.name for attribute in attributes), vars(kind).get("_fields")])
 
     def write(self, value: Any) -> None:
         """Any value."""

@@ -191,6 +191,9 @@ CLASSES = [
     ("def body(db):\n    return Point(1)", "y: int", "z: int"),  # a field's name
     ("def body(db) -> Point:\n    return db[0]", "y: int", "y: bool"),  # a class in an annotation
     ("def body(db, at: 'list[Point]'):\n    return db[0]", "y: int", "z: int"),  # ... that is text
+    ("def body(db, at: 'list[tools.Point]'):\n    return db[0]", "y: int", "z: int"),
+    ("def body(db, at: list['Point']):\n    return db[0]", "y: int", "z: int"),  # ... in part
+    ("def body(db, at: Optional['Point']):\n    return db[0]", "y: int", "z: int"),
     ("def body(db):\n    return tools.Point(1)", "y: int", "z: int"),  # through a module
     ("def body(db):\n    return [(lambda: Point(1))() for _ in db]", "y: int", "z: int"),  # in nested code
     ("def body(db):\n    from shop.tools import Point as P\n    return P(1)", "y: int", "z: int"),  # imported late
@@ -206,11 +209,30 @@ CLASSES = [
 @pytest.mark.spec("fingerprint.reach")
 @pytest.mark.parametrize(("body", "old", "new"), CLASSES)
 def test_classes_that_are_named_count(shop: Shop, body: str, old: str, new: str) -> None:
-    queries = f"from shop import tools\nfrom shop.tools import Point\n\n{body}\n"
+    queries = f"from typing import Optional\nfrom shop import tools\nfrom shop.tools import Point\n\n{body}\n"
     tools = textwrap.dedent(BASE["tools"])
     assert old in tools
     assert shop.of(queries, tools) == shop.of(queries, tools)
     assert shop.of(queries, tools) != shop.of(queries, tools.replace(old, new))
+
+
+@pytest.mark.spec("fingerprint.reach")
+@pytest.mark.parametrize(
+    ("decorator", "base"), [("@dataclass", "object"), ("@attrs.frozen", "object"), ("", "NamedTuple")]
+)
+def test_the_fields_of_somebody_elses_class_count(shop: Shop, decorator: str, base: str) -> None:
+    def mark(fields: str) -> bytes:
+        other = ModuleType("elsewhere")
+        source = f"from dataclasses import dataclass\nfrom typing import NamedTuple\nimport attrs\n{decorator}\n"
+        sys.modules["elsewhere"] = other
+        try:
+            exec(f"{source}class Point({base}):\n    {fields}\n", vars(other))
+            return shop.of("from elsewhere import Point\ndef body(db) -> Point:\n    return db[0]\n")
+        finally:
+            del sys.modules["elsewhere"]
+
+    assert mark("x: int") == mark("x: int")
+    assert mark("x: int") != mark("y: int")
 
 
 CONSTANTS = [
