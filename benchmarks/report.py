@@ -13,7 +13,8 @@ from workloads import FIGURES, FULL, QUICK, SYSTEMS, TITLES, Run
 
 HEAD = """# What things cost
 
-Made by `{command}`; the raw samples are in [{raw}]({raw}). [README.md](README.md) says what is
+Made by `{command}`.
+The raw samples are in [{raw}]({raw}); [README.md](README.md) says what is
 measured and how. Every number is the median over interleaved processes; ratios were taken within one run. Numbers of
 two runs, or of two machines, must not be compared.
 

@@ -34,7 +34,7 @@ REQUIREMENTS: dict[str, tuple[str, ...] | None] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One workload at one size; at least *edits* of each kind are timed in each process, a process is started *rounds* times."""
+    """One workload at one size: *rounds* processes, in each of which at least *edits* of each kind are timed."""
 
     workload: str
     size: int
