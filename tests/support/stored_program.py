@@ -46,7 +46,7 @@ def ingredients(*declared: Any) -> list[Any]:
 
 
 def make(*, count_version: int = 0, words_version: int = 0, persist_words: bool = True) -> Program:
-    """The program; another version of a query stands for another code of it."""
+    """The program; another version of a query stands for another code of it. `count` adds its version to the result."""
 
     @incr.input
     class Source:
@@ -68,7 +68,7 @@ def make(*, count_version: int = 0, words_version: int = 0, persist_words: bool 
     @incr.query(version=count_version)
     def count(db: incr.View, path: str) -> int:
         least = db[Settings].least
-        return sum(len(word.name) >= least for word in words(db, path))
+        return count_version + sum(len(word.name) >= least for word in words(db, path))
 
     @incr.query
     def total(db: incr.View) -> int:
