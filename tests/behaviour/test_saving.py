@@ -13,6 +13,7 @@ import pytest
 import incr
 from incr._persist import prepare_load, prepare_save, save
 from incr._persist._save import SaveJob
+from incr.store.base import read_base
 from stored_program import Program, ingredients, load, make, ran
 
 PROGRAM = make()
@@ -54,6 +55,31 @@ def test_the_same_state_gives_the_same_bytes(program: Program, path: Path, db: i
     assert program.words(touched, "a")
     touched.save(path)
     assert path.read_bytes() == first
+
+
+def test_what_nobody_would_miss_is_not_in_the_file(program: Program, path: Path) -> None:
+    """Files do not grow with every key that was ever asked for, nor with calls that never came to an end."""
+    db = incr.Database()
+    program.fill(db, a="one")
+    for number in range(50):
+        db.set(program.source(f"b{number}", ""))
+        db.remove(program.source, f"b{number}")
+        assert db.get(program.source, f"c{number}") is None
+        assert (program.source, f"d{number}") not in db
+
+    @incr.query
+    def interrupted(db: incr.View) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(db)
+    db.save(path)
+    sections = read_base("cache", path.read_bytes()).sections
+    assert [(section.name.rpartition(".")[2], section.rows) for section in sections] == [
+        ("", 0),
+        ("Settings", 1),
+        ("Source", 1),
+    ]
 
 
 @pytest.mark.spec("save.atomic")
