@@ -79,7 +79,7 @@ def test_a_later_run_executes_what_the_tree_asks_for(
     tree({"tool.py": FILES["tool.py"] + "lost = 1\n"})
     assert run(root, "--state", state, "--no-edits", "--problems") == 0
     changed = capfd.readouterr().out
-    assert "0 executed" not in changed
+    assert "\n  0 executed" not in changed
     assert "saved" in changed
     assert "missing name" not in changed
     assert run(root, "--state", state, "--no-edits") == 0
