@@ -45,6 +45,7 @@ class Encoder:
         self._plans: dict[type, Lower] = dict(_PLANS)
         self._check_text = False
 
+    # spec: codec.exact
     def encode(self, value: Any) -> bytes:
         """The bytes of *value*: the same for the same value, in every process.
 
@@ -71,6 +72,7 @@ class Encoder:
             return value
         if kind is int and -_SMALL <= value < _SMALL:
             return value
+        # spec: codec.depth
         if depth >= DEPTH_LIMIT:
             raise _Refused(value, f"it nests deeper than {DEPTH_LIMIT}, or contains itself")
         plan = self._plans.get(kind)
