@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 import incr
@@ -233,3 +235,82 @@ def test_a_query_may_grow_its_own_set_of_calls(db: incr.Database, ran: Recorder)
     db.set(Source("d", "f"))
     assert reachable(db, "a") == {"a", "b", "c"}
     assert ran.take() == []
+
+
+@pytest.mark.spec("memo.order")
+@pytest.mark.parametrize("count", [10, 64, 65, 200])
+def test_a_few_suspects_among_many_are_looked_at_in_the_order_of_the_reads(
+    db: incr.Database, ran: Recorder, count: int
+) -> None:
+    paths = [str(number) for number in range(count)]
+
+    @incr.query
+    def longest(db: incr.View) -> int:
+        return max(len(text(db, path)) for path in reversed(paths))
+
+    with db.batch() as batch:
+        for path in paths:
+            batch.set(Source(path, "x"))
+    assert longest(db) == 1
+    for texts in ("y", "z"):
+        ran.take()
+        for path in ("3", "7", "5"):
+            db.set(Source(path, texts))
+        with db.batch() as batch:
+            batch.set(Source("9", texts * 2))
+            batch.set(Source("1", texts * 2))
+        assert longest(db) == 2
+        assert ran.take() == ["text('9')", "text('7')", "text('5')", "text('3')", "text('1')", "longest()"]
+        for path in ("9", "1"):
+            db.set(Source(path, "x"))
+        assert longest(db) == 1
+    db.check_invariant()
+
+
+@pytest.mark.spec("memo.aba", "memo.minimal", "memo.consistency")
+@pytest.mark.parametrize("durability", incr.Durability)
+@pytest.mark.parametrize("seed", range(15))
+def test_values_that_come_back_at_random(seed: int, durability: incr.Durability) -> None:
+    chance = random.Random(seed)
+
+    @incr.query
+    def seen(db: incr.View, path: str) -> tuple[bool, str]:
+        return (Source, path) in db, found.text if (found := db.get(Source, path)) else "none"
+
+    @incr.query
+    def both(db: incr.View) -> tuple[object, ...]:
+        return seen(db, "a"), seen(db, "b")
+
+    db = incr.Database()
+    with Recorder(db) as ran:
+        both(db)
+        before = [db.get(Source, path) for path in "ab"]
+        for _ in range(60):
+            ran.take()
+            for _ in range(chance.randrange(4)):
+                path = chance.choice("ab")
+                if chance.random() < 0.3:
+                    db.remove(Source, path)
+                else:
+                    db.set(Source(path, chance.choice("xy")), durability=durability)
+            now = both(db)
+            after = [db.get(Source, path) for path in "ab"]
+            assert now == tuple((record is not None, record.text if record else "none") for record in after)
+            changed = [f"seen('{path}')" for path, old, new in zip("ab", before, after, strict=True) if old != new]
+            assert ran.take() == changed + ["both()"] * bool(changed)
+            before = after
+            db.check_invariant()
+
+
+@pytest.mark.spec("memo.aba", "history.snapshot")
+def test_a_value_that_comes_back_while_an_old_revision_is_pinned(db: incr.Database, ran: Recorder) -> None:
+    db.set(Choice("a"))
+    db.set(Source("a", "x"))
+    with db.snapshot() as view:
+        db.set(Source("a", "y"))
+        db.set(Source("a", "x"))
+        assert (chosen(view), chosen(db)) == ("x", "x")
+        with db.snapshot() as between:
+            db.set(Source("a", "z"))
+            assert (chosen(view), chosen(between), chosen(db)) == ("x", "x", "z")
+    db.check_invariant()
