@@ -8,7 +8,6 @@ Keeps: flight.single, flight.handover, loop.checkpoint, depth.async.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import Token
 from time import perf_counter
 from typing import Any
 
@@ -20,8 +19,8 @@ from incr._graph import CLOSED, At, Graph
 from incr._loop import checkpoint, in_fresh_task
 from incr._node import NEVER, Memo, Node
 from incr._outcome import NOT_OUTCOMES, abandon, begin, conclude, failure, readable, take
-from incr._running import running
-from incr._verify import CYCLE, Steps, verify, verify_as_of
+from incr._running import put_back, running
+from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
 from incr._view import View
 
 __all__ = ["afetch"]
@@ -52,7 +51,7 @@ async def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Node 
             if at.tables is not CLOSED:
                 if node.suspects is None and readable(graph, node):
                     return node
-                if node.suspects is None or node.valid_from == NEVER:
+                if node.suspects is None or node.valid_from == NEVER or differs(node):
                     return await _fly(graph, node, at, parent, ())
                 steps = verify(graph, node, at)
             else:
@@ -131,13 +130,6 @@ async def _run_apart(frame: Frame) -> Memo:
     return fixed(await _run(frame))
 
 
-def _put_back(token: Token[Any]) -> None:
-    try:
-        running.reset(token)
-    except ValueError:
-        return  # closed from outside of its task, whose context is gone: there is nothing to put back
-
-
 async def _run(frame: Frame) -> Node | Memo:
     token = running.set(frame)
     outcome: Any
@@ -155,4 +147,4 @@ async def _run(frame: Frame) -> Node | Memo:
         abandon(frame)
         raise
     finally:
-        _put_back(token)
+        put_back(token)

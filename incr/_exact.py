@@ -93,13 +93,14 @@ def _compound(value: Any, kind: type, parts: Iterable[Any], gather: Callable[[It
 
 def _compared_fields(kind: type) -> tuple[str, ...] | None:
     """The fields that take part in the equality of a data class or record; None for any other class."""
-    fields = kind.__dict__.get("__dataclass_fields__")
-    if fields is not None:
-        if not kind.__dataclass_params__.eq:  # type: ignore[attr-defined]  # any class that has fields has it
-            return None
-        return tuple(name for name, field in fields.items() if field.compare and field._field_type.name == "_FIELD")
     ingredient = kind.__dict__.get("__incr__")
-    return None if ingredient is None else ingredient.fields
+    if ingredient is not None and ingredient.kind == "input":  # compared in every `set`; all its fields count
+        fields: tuple[str, ...] = ingredient.fields
+        return fields
+    declared = kind.__dict__.get("__dataclass_fields__")
+    if declared is None or not kind.__dataclass_params__.eq:  # type: ignore[attr-defined]  # any class that has fields has it
+        return None
+    return tuple(name for name, field in declared.items() if field.compare and field._field_type.name == "_FIELD")
 
 
 # spec: memo.equality
@@ -128,7 +129,10 @@ def same(left: Any, right: Any) -> bool:
 def _same_compound(left: Any, right: Any, kind: type) -> bool:
     names = _compared_fields(kind)
     if names is not None:
-        return all(same(getattr(left, name), getattr(right, name)) for name in names)
+        for name in names:  # noqa: SIM110  # a generator costs more than the comparing
+            if not same(getattr(left, name), getattr(right, name)):
+                return False
+        return True
     if issubclass(kind, (tuple, list)):
         alike = len(left) == len(right) and _same_items(left, right)
     elif issubclass(kind, dict):  # the order is part of the value: whoever iterates sees it

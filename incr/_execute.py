@@ -19,7 +19,7 @@ from incr._graph import CLOSED, At, Graph
 from incr._node import NEVER, Memo, Node
 from incr._outcome import NOT_OUTCOMES, abandon, begin, conclude, failure, readable, take
 from incr._running import running
-from incr._verify import CYCLE, Steps, verify, verify_as_of
+from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
 from incr._view import View
 
 __all__ = ["DEPTH_STEP", "fetch", "refuse_colour", "row", "run_body", "the_view", "try_fly"]
@@ -35,7 +35,9 @@ def fetch(view: View, ingredient: Any, key: Any) -> Any:
     if parent is not None and parent.cycle is not None and parent._graph is graph:
         raise parent.cycle  # the first loop that a call is on decides how it ends: it must not open another one
     node = row(graph, ingredient, key)
-    if node.valid_from == NEVER and node.flight is None and at.tables is not CLOSED:  # a new call: nothing to find out
+    if node.hot and at.tables is not CLOSED:
+        holder: Node | Memo = node
+    elif node.valid_from == NEVER and node.flight is None and at.tables is not CLOSED:  # a new call
         holder = run_body(graph, node, at, parent, ())
     else:
         holder = _pull(graph, node, at, parent)
@@ -76,7 +78,7 @@ def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Node | Memo
             if at.tables is not CLOSED:
                 if node.suspects is None and readable(graph, node):
                     return node
-                if node.suspects is None or node.valid_from == NEVER:
+                if node.suspects is None or node.valid_from == NEVER or differs(node):
                     return fly(graph, node, at, parent, ())
                 steps = verify(graph, node, at)
             else:

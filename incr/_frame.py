@@ -38,7 +38,14 @@ _FINISHED: Any = _Finished()
 class Frame(View):
     """One running call."""
 
-    __slots__ = ("at", "cycle", "depth", "hops", "leaderless", "next_flight", "node", "parent", "through", "waiters")
+    __slots__ = (
+        "at", "began", "cycle", "depth", "hops", "leaderless", "next_flight", "node", "parent", "through", "token",
+        "waiters",
+    )  # fmt: skip
+
+    #: When the body began, and what `running` was before: set and used by `_first` alone.
+    began: float
+    token: Any
 
     def __init__(self, graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> None:
         self._graph = graph

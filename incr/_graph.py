@@ -332,6 +332,22 @@ class Graph:
         self._settle(node, revision)
         return node
 
+    def publish_first(self, node: Node, revision: int, outcome: Any, dependencies: tuple[Node, ...]) -> None:
+        """`publish` for a call that had no outcome, bound to the newest revision, while nobody listens."""
+        self.changes += 1
+        self.counters[node.ingredient].executed += 1
+        bits = 0
+        for dependency in dependencies:
+            if dependency.dependents is None and not dependency.bits:
+                dependency.dependents = node
+            else:
+                bits |= dependency.bits
+                link(dependency, node)
+        node.dependencies, node.bits = dependencies, bits
+        node.value, node.hot = outcome, True
+        node.changed_at = node.valid_from = node.ran_at = revision
+        node.valid_to, node.suspects = OPEN, None
+
     # spec: history.publish
     def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Memo:
         """Inputs were written while the call ran: its outcome is right at its own revision, maybe nowhere else."""
@@ -402,6 +418,7 @@ class Graph:
                 if dependency not in kept:
                     unlink(dependency, node)
             node.dependencies = dependencies
+            node.places = None
         if grown and node.dependents is not None:
             self._spread_bits(node, grown)
 

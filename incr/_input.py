@@ -57,6 +57,8 @@ class InputIngredient:
             TypeError: a key field is not hashable.
         """
         names = self.key_fields
+        if not names:
+            return ()
         try:
             found = exact_key(getattr(record, names[0]) if len(names) == 1 else self.arguments_of(record))
             hash(found)

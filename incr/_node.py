@@ -149,6 +149,7 @@ class Node:
         "hot",
         "ingredient",
         "key",
+        "places",
         "ran_at",
         "suspects",
         "valid_from",
@@ -171,6 +172,8 @@ class Node:
     valid_to: int
     #: What the call read, in the order of reading, each once.
     dependencies: tuple[Node, ...]
+    #: Where each dependency stands in `dependencies`, for a wide call that had to know it; else None.
+    places: dict[Node, int] | None
     #: m in n.dependents <=> n in m.dependencies, for every n that is not a HIGH input.
     #: None, one node, a tuple of up to eight, or a dict: most nodes have few, and an empty dict is 64 bytes.
     dependents: Node | tuple[Node, ...] | dict[Node, None] | None
@@ -200,6 +203,7 @@ class Node:
         self.valid_from = NEVER
         self.valid_to = 0
         self.dependencies = ()
+        self.places = None
         self.dependents = None
         self.suspects = SCAN
         self.cause = None
@@ -230,6 +234,7 @@ class Node:
         assert self.valid_from <= self.valid_to or self.valid_to == 0, f"{self}: empty validity"
         assert self.changed_at <= self.valid_from or self.suspects is SCAN, f"{self}: changed after it was verified"
         assert len(set(self.dependencies)) == len(self.dependencies), f"{self}: a dependency twice"
+        assert self.places is None or tuple(self.places) == self.dependencies, f"{self}: places of other dependencies"
         for dependency in self.dependencies:
             linked = self in set(each_dependent(dependency))
             knows_bits = not dependency.bits & ~self.bits

@@ -17,6 +17,8 @@ from incr._aexecute import afetch
 from incr._errors import call_text, short_repr
 from incr._exact import plain_value
 from incr._execute import fetch, refuse_colour, the_view
+from incr._first import begin_first, end_first, fail_first
+from incr._loop import checkpoint
 from incr._registry import enter, leave
 from incr._signature import Signature
 from incr._view import View
@@ -78,6 +80,13 @@ class QueryIngredient:
             self.index,
             self._amiss if self.awaited else self._miss,
             self._refuse if self.awaited else None,
+            {
+                "_incr_ingredient": self,
+                "_incr_begin": begin_first,
+                "_incr_end": end_first,
+                "_incr_fail": fail_first,
+                "_incr_checkpoint": checkpoint,
+            },
         )
         self._invoke = self.signature.invoker()
         return wrapper

@@ -38,10 +38,29 @@ _HIT: Final = """\
                 return _incr_node.value
 """
 
+# A call that nobody has made before runs right here: two Python frames for each call of a chain.
+_BEGIN: Final = """\
+    try:
+        _incr_frame = _incr_begin({db}, _incr_ingredient, {key})
+    except _incr_misses:
+        _incr_frame = None
+    if _incr_frame is None:
+"""
+
+_FAIL: Final = """\
+    except BaseException as _incr_error:
+        _incr_fail(_incr_frame, _incr_error)
+        raise
+"""
+
 _SYNC: Final = """\
 def {name}({header}):
 {hit}\
-    return _incr_miss({db}, ({arguments}))
+{begin}\
+        return _incr_miss({db}, ({arguments}))
+    try:
+        return _incr_end(_incr_frame, _incr_function(_incr_frame{forwarded}))
+{fail}\
 """
 
 # The colour is checked at the call, where the mistake is, not when somebody awaits.
@@ -53,7 +72,12 @@ def {name}({header}):
 
 async def _incr_call({plain_header}):
 {hit}\
-    return await _incr_miss({db}, ({arguments}))
+{begin}\
+        return await _incr_miss({db}, ({arguments}))
+    try:
+        await _incr_checkpoint()
+        return _incr_end(_incr_frame, await _incr_function(_incr_frame{forwarded}))
+{fail}\
 """
 
 _REST: Final = """\
@@ -99,8 +123,15 @@ class Signature:
 
     # spec: call.hit
     # spec: call.key
-    def compile(self, function: Any, index: int, miss: Callable[..., Any], refuse: Callable[..., Any] | None) -> Any:
-        """The wrapper; *refuse* is given for awaited queries."""
+    def compile(
+        self,
+        function: Any,
+        index: int,
+        miss: Callable[..., Any],
+        refuse: Callable[..., Any] | None,
+        first: dict[str, Any],
+    ) -> Any:
+        """The wrapper; *refuse* is given for awaited queries, *first* is what the first run of a call needs."""
         exact = {name: self._exact(name, function.__annotations__.get(name)) for name in self.names}
         parts: dict[str, Any] = {
             "name": function.__name__ if function.__name__.isidentifier() else "query",
@@ -114,7 +145,8 @@ class Signature:
             "unpack": self._unpack(),
             "handed": self._handed(),
         }
-        parts["hit"] = _HIT.format(**parts)
+        parts["forwarded"] = self._forwarded()
+        parts |= {"hit": _HIT.format(**parts), "begin": _BEGIN.format(**parts), "fail": _FAIL}
         source = (_SYNC if refuse is None else _ASYNC).format(**parts) + _REST.format(**parts)
         namespace: dict[str, Any] = {
             "_incr_exact": exact_key,
@@ -124,12 +156,14 @@ class Signature:
             "_incr_running": running.get,
             "_incr_miss": miss,
             "_incr_refuse": refuse,
+            "_incr_function": function,
             "_incr_type": type,
             "_incr_sorted": sorted,
             "_incr_str": str,
             "_incr_int": int,
             "_incr_bytes": bytes,
         }
+        namespace |= first
         exec(compile(source, f"<incr query {function.__qualname__}>", "exec"), namespace)
         self._namespace = namespace
         for name in (parts["name"], "_incr_bind"):
@@ -186,6 +220,18 @@ class Signature:
         if len(self.names) == 1:
             return f"{self.names[0]} = _incr_key; "
         return f"{', '.join(self.names)}, = _incr_key; " if self.names else ""
+
+    def _forwarded(self) -> str:
+        """The wrapper's own arguments, handed on as they are."""
+        forwarded = ""
+        for place, name in enumerate(self.names):
+            if name == self.starred:
+                forwarded += f", *{name}"
+            elif name == self.double_starred:
+                forwarded += f", **{name}"
+            else:
+                forwarded += f", {name}={name}" if place >= self._code.co_argcount - 1 else f", {name}"
+        return forwarded
 
     def _handed(self) -> str:
         code = self._code

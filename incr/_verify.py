@@ -18,10 +18,13 @@ from typing import Any, Final
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, NEVER, SCAN, Node
 
-__all__ = ["CYCLE", "Steps", "verify", "verify_as_of"]
+__all__ = ["CYCLE", "Steps", "differs", "verify", "verify_as_of"]
 
 #: The driver's answer if running the call would close a cycle: for whoever depends on it, that is a change.
 CYCLE: Final[Any] = object()
+
+#: More dependencies than this are not walked to bring a few suspects into order.
+_WIDE: Final = 64
 
 #: Yields (call that has to run, the calls that are being verified: from the one that was asked for down to it).
 #: The list is the generator's own; it stays as it is until the generator goes on.
@@ -75,6 +78,17 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             pop()
 
 
+def differs(node: Node) -> bool:
+    """Whether it takes no steps to know that the call has to run: the first that may have changed is good and has."""
+    for dependency in _in_order(node):
+        if dependency.suspects is not None:
+            return False
+        if dependency.changed_at > node.valid_from:
+            node.cause = dependency
+            return True
+    return False
+
+
 # spec: memo.order
 def _in_order(node: Node) -> Iterator[Node]:
     """What may have changed, in the order in which the body read it."""
@@ -83,8 +97,14 @@ def _in_order(node: Node) -> Iterator[Node]:
         return iter(node.dependencies)
     if len(suspects) == 1:
         return iter(tuple(suspects))
-    listed = set(suspects)
-    return iter([dependency for dependency in node.dependencies if dependency in listed])
+    dependencies = node.dependencies
+    if len(dependencies) <= _WIDE:
+        listed = set(suspects)
+        return iter([dependency for dependency in dependencies if dependency in listed])
+    places = node.places
+    if places is None:  # a wide root is asked often and runs seldom: it must not be walked for a few suspects
+        places = node.places = {dependency: place for place, dependency in enumerate(dependencies)}
+    return iter(sorted(suspects, key=places.__getitem__))
 
 
 # spec: memo.dynamic

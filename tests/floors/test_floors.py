@@ -23,7 +23,7 @@ FLOORS: list[list[str]] = [
     ["_flight", "_snapshot"],
     ["_outcome"],
     ["_execute"],
-    ["_aexecute"],
+    ["_aexecute", "_first"],
     ["_input", "_interned", "_query"],
     ["_persist"],
     ["_database"],

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import incr
-from random_programs import CELLS, Cell, Config, Outcome, Program, evaluate, finish, from_scratch, outcome_of, programs
 from pull_reference import CONFIG, Reference
+from random_programs import CELLS, Cell, Config, Outcome, Program, evaluate, finish, from_scratch, outcome_of, programs
 
 #: The program of the example that is running: constant for the life of its databases.
 _program: list[Program] = [()]

@@ -1,0 +1,115 @@
+"""The first run of a call: the short way through the drivers for a call that has no node yet.
+
+A cold start consists of first runs, so they are worth a way of their own: there is nothing to verify, to compare or
+to unlink. Compiled wrappers (`_signature`) call the body between `begin_first` and `end_first`, so that a
+nested call costs two Python frames of stack.
+
+Law: this decides nothing that `_execute`, `_aexecute` and `_outcome` would decide otherwise; whatever is unusual
+(somebody listens, waits, has written meanwhile, a cycle, a deep stack) is left to them.
+
+Keeps: memo.consistency, error.outcome, error.interrupt.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from incr._depth import stack_is_deep
+from incr._execute import DEPTH_STEP
+from incr._frame import Frame
+from incr._graph import CLOSED
+from incr._node import NEVER, Node
+from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
+from incr._running import put_back, running
+
+__all__ = ["begin_first", "end_first", "fail_first"]
+
+
+def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
+    """A running frame for a call that nobody has made before, or None where it takes more to find out what to do.
+
+    Raises:
+        LookupError, TypeError, AttributeError: as the look-ups of a hit do; nothing is changed then.
+    """
+    at = view._at
+    tables = at.tables
+    if tables is CLOSED or at.poison is not None:
+        return None
+    index = ingredient.index
+    table = tables[index]
+    if key in table:
+        return None
+    graph = view._graph
+    if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.checks is not None:
+        return None
+    parent: Frame | None = None
+    if view._reads is not None:
+        parent = view
+        if view.cycle is not None or (not view.depth % DEPTH_STEP and stack_is_deep()):
+            return None
+    elif running.get() is not None:
+        return None
+    node = table[key] = Node(ingredient, key)
+    frame = node.flight = Frame(graph, at, node, parent, ())
+    at.users += 1
+    frame.token = running.set(frame)
+    frame.began = perf_counter()
+    return frame
+
+
+def end_first(frame: Frame, value: Any) -> Any:
+    """Publish what the body gave, end the frame, note the read in the caller's; returns the value."""
+    seconds = perf_counter() - frame.began
+    graph, node, at, parent = frame._graph, frame.node, frame.at, frame.parent
+    if (
+        at.tables is CLOSED
+        or node.valid_from != NEVER
+        or frame.waiters is not None
+        or frame.cycle is not None
+        or frame.next_flight is not None
+        or node.flight is not frame
+        or graph.listeners.any
+        or graph.checks is not None
+    ):
+        return _end(frame, value, seconds)
+    graph.publish_first(node, at.revision, value, tuple(frame._reads))
+    node.cost = seconds
+    node.flight = None
+    frame.finish()
+    at.users -= 1
+    running.reset(frame.token)
+    frame.token = None
+    if parent is not None and parent._reads is not None:
+        parent._reads[node] = None
+    return value
+
+
+def fail_first(frame: Frame, error: BaseException) -> None:
+    """The body raised: raises the outcome; returns, the call being abandoned, if *error* is none."""
+    if frame.token is None:
+        return  # it came up behind the end of the call
+    if isinstance(error, Exception) and not isinstance(error, NOT_OUTCOMES):
+        _end(frame, failure(frame, error), perf_counter() - frame.began)
+    _leave(frame)
+
+
+def _end(frame: Frame, outcome: Any, seconds: float) -> Any:
+    graph, node, parent = frame._graph, frame.node, frame.parent
+    try:
+        holder = conclude(frame, outcome, seconds)
+    finally:
+        _leave(frame)
+    if parent is not None and parent._reads is not None:
+        parent._reads[node] = None
+    if graph.listeners.any:
+        graph.listeners.tell()
+    return take(graph, node, holder)
+
+
+def _leave(frame: Frame) -> None:
+    if not frame.finished:
+        abandon(frame)
+    if frame.token is not None:
+        put_back(frame.token)
+        frame.token = None
