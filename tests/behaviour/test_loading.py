@@ -170,6 +170,7 @@ def test_an_untracked_read_is_made_again_in_each_process(program: Program, path:
     declared = ingredients(looked, length)
     db = incr.Database()
     program.fill(db, a="x")
+    program.fill(db, a="y")
     assert length(db) == 5
     db.save(path)
     for text, executed in (("first", ["looked()"]), ("second", ["looked()", "length()"])):
@@ -319,6 +320,7 @@ def test_a_load_under_an_open_snapshot_is_refused(program: Program, path: Path, 
         with db.snapshot() as view:
             if write_first:
                 db.set(program.source("a", "y y"))
+                assert db[program.source, "a"].text == "y y"
             with pytest.raises(incr.StoreError, match="while a snapshot is open"):
                 db.load(path)
             assert view[program.source, "a"].text == "x"
@@ -326,6 +328,20 @@ def test_a_load_under_an_open_snapshot_is_refused(program: Program, path: Path, 
     assert db[program.source, "a"].text == "y y"
     load(program, path, db)
     assert program.total(db) == 5
+
+
+@pytest.mark.spec("load.aside")
+def test_a_snapshot_that_is_taken_while_a_file_is_read_makes_the_load_fail(
+    program: Program, path: Path, saved: incr.Database
+) -> None:
+    db = incr.Database()
+    program.fill(db, a="x")
+    job = prepare_load(db._graph, path, declared=program.ingredients())
+    job.read()
+    with db.snapshot() as view:
+        with pytest.raises(incr.StoreError, match="while a snapshot is open"):
+            job.finish()
+        assert view[program.source, "a"].text == db[program.source, "a"].text == "x"
 
 
 @pytest.mark.spec("load.aside")
