@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Any, TypeVar, dataclass_transform, final
 
 from incr._errors import short_repr
-from incr._exact import PLAIN, same
+from incr._exact import PLAIN, exact_key, same
 from incr._record import field, make_record
 from incr._registry import enter, leave
 
@@ -66,10 +66,10 @@ def interned(cls: type[C], /) -> type[C]:
         if type(other) is not type(self):
             return NotImplemented
         mine, others = ingredient.arguments(self), ingredient.arguments(other)
-        return bool(mine == others) and same(mine, others)
+        return same(mine, others)
 
     def hashed(self: Any) -> int:
-        return hash(tuple([getattr(self, name) for name in fields]))
+        return hash(exact_key(tuple([getattr(self, name) for name in fields])))
 
     declared: Any = made
     ingredient = InternedIngredient(made, fields)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
 
 from incr._graph import Graph
 from incr._node import ABSENT, EMPTY, NEVER
@@ -79,8 +79,7 @@ def statistics(graph: Graph) -> Statistics:
             nodes = [node for node in table.values() if node.valid_from != NEVER or node.value is not EMPTY]
             edges = sum(len(node.dependencies) for node in nodes)
             counters = graph.counters[ingredient]
-            name = ingredient.name if ingredient.name not in queries else ingredient.identity
-            queries[name] = QueryStatistics(
+            queries[_free_name(ingredient, queries)] = QueryStatistics(
                 len(nodes),
                 edges,
                 counters.executed,
@@ -91,3 +90,15 @@ def statistics(graph: Graph) -> Statistics:
             )
     interned = sum(map(len, graph.interned.values()))
     return Statistics(Revision(graph.newest), inputs, interned, len(graph.pins), MappingProxyType(queries))
+
+
+def _free_name(ingredient: Any, taken: Mapping[str, QueryStatistics]) -> str:
+    """The query's name; where others have it too, with its place, and where that is not enough, with a number."""
+    if ingredient.name not in taken:
+        name: str = ingredient.name
+        return name
+    identity: str = ingredient.identity
+    name, number = identity, 2
+    while name in taken:
+        name, number = f"{identity}#{number}", number + 1
+    return name

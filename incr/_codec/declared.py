@@ -19,13 +19,13 @@ __all__ = ["declared_types"]
 def declared_types(*hints: Any) -> dict[str, type]:
     """The data classes, records, enums, named tuples and attrs classes in the type hints, transitively, by name."""
     found: dict[str, type] = {}
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # with the hints, so that no other one gets the number of one that is gone
     pending = list(hints)
     while pending:
         hint = pending.pop()
         if id(hint) in seen:
             continue
-        seen.add(id(hint))
+        seen[id(hint)] = hint
         pending.extend(typing.get_args(hint))
         pending.extend(_of_alias(hint))
         cls = typing.get_origin(hint) or hint
