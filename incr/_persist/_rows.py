@@ -34,20 +34,24 @@ Declared = Mapping[tuple[str, str], Any]
 class Source:
     """Where the values of one section are until they are asked for."""
 
-    __slots__ = ("_decode", "_values")
+    __slots__ = ("_decode", "_unreadable", "_values")
 
     def __init__(self, values: Values, decode: Callable[[bytes], Any]) -> None:
         self._values = values
         self._decode = decode
+        self._unreadable: set[int] = set()
 
     def decode(self, row: int) -> Any:
         """The value, or EMPTY where this program cannot read it: then it is computed again."""
         value = self._decode(self._values.row(row))
-        return EMPTY if value is UNREADABLE else value
+        if value is UNREADABLE:
+            self._unreadable.add(row)
+            return EMPTY
+        return value
 
-    def encoded(self, row: int) -> bytes:
-        """The value's bytes."""
-        return self._values.row(row)
+    def encoded(self, row: int) -> bytes | None:
+        """The value's bytes; None if this program has found that it cannot read them, and so has another value now."""
+        return None if row in self._unreadable else self._values.row(row)
 
 
 @final

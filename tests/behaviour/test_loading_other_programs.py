@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,28 @@ def test_a_value_of_a_type_that_is_not_declared_is_computed_again(path: Path) ->
     assert new[1](later) == Point(3, 0)
     later.save(path)
     assert new[1](load(ingredients(*new), path)) == Point(3, 0)
+
+
+def test_a_value_that_could_not_be_read_is_stored_anew(path: Path) -> None:
+    def program(fields: list[str]) -> Any:
+        kind = make_dataclass("Shape", fields, frozen=True)
+
+        def shape(db: incr.View) -> object:
+            return kind(*range(len(fields)))
+
+        shape.__annotations__["return"] = kind
+        return incr.query(shape)
+
+    old, new = program(["x"]), program(["x", "y"])
+    db = incr.Database()
+    assert old(db).x == 0
+    save(db._graph, path, code="one")
+    for executed in (["shape()"], []):
+        later = load(ingredients(new), path, code="one")
+        with ran(later) as calls:
+            assert new(later).y == 1
+        assert calls == executed
+        save(later._graph, path, code="one")
 
 
 @pytest.mark.spec("load.aside")
