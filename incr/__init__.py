@@ -4,7 +4,6 @@ A program declares inputs, interned values and queries; incr memoises every call
 after a change runs again only what the change can reach and what really came out different.
 """
 
-from incr._codec import register_codec
 from incr._database import Batch, Database
 from incr._errors import (
     CorruptError,
@@ -44,6 +43,7 @@ from incr._listeners import Subscription
 from incr._networkx import graph
 from incr._open import Opened, open
 from incr._query import Query, query
+from incr._registered import register_codec
 from incr._revision import Durability, Revision
 from incr._snapshot import Snapshot
 from incr._statistics import QueryStatistics, Statistics

@@ -23,7 +23,6 @@ from incr._input import check_record
 from incr._listeners import Subscription
 from incr._loop import in_thread
 from incr._node import ABSENT, Node
-from incr._persist import LoadJob, SaveJob, prepare_load, prepare_save
 from incr._query import Query, query_of
 from incr._registry import declared
 from incr._revision import Durability, Revision
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from incr._events import Event
+    from incr._persist import LoadJob, SaveJob
 
 __all__ = ["Batch", "Database", "OnCorrupt", "base_path"]
 
@@ -290,7 +290,7 @@ class Database(View):
         max_records_per_section: int | None,
         max_record_bytes: int | None,
     ) -> SaveJob:
-        return prepare_save(
+        job: SaveJob = _persist().prepare_save(
             self._graph,
             path,
             max_bytes=max_bytes,
@@ -298,15 +298,17 @@ class Database(View):
             max_record_bytes=max_record_bytes,
             code=self._code,
         )
+        return job
 
     def _saved(self, job: SaveJob) -> None:
         job.finish()
         self._graph.listeners.tell()
 
     def _load_job(self, path: str | PathLike[str], on_corrupt: str, max_bytes: int | None) -> LoadJob:
-        return prepare_load(
+        job: LoadJob = _persist().prepare_load(
             self._graph, path, on_corrupt=on_corrupt, max_bytes=max_bytes, declared=declared(), code=self._code
         )
+        return job
 
     def _loaded(self, job: LoadJob) -> bool:
         found = job.finish()
@@ -316,6 +318,13 @@ class Database(View):
     def check_invariant(self) -> None:
         """Assert that the graph is whole. For tests: it visits every node."""
         self._graph.check_invariant()
+
+
+def _persist() -> Any:
+    """The package that reads and writes files: half of what incr is, and not loaded before the first file."""
+    from importlib import import_module
+
+    return import_module("incr._persist")
 
 
 # spec: write.in-query

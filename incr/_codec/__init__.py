@@ -9,7 +9,7 @@ Keeps: codec.exact, codec.allow, codec.depth, codec.error, codec.register.
 from incr._codec.declared import declared_types
 from incr._codec.decode import Decoder
 from incr._codec.encode import Encoder
-from incr._codec.registered import register_codec
 from incr._codec.table import ClassTable, UnknownTypeError
+from incr._registered import register_codec
 
 __all__ = ["ClassTable", "Decoder", "Encoder", "UnknownTypeError", "declared_types", "register_codec"]

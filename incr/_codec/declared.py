@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from incr._codec.classes import shape_of
-from incr._codec.registered import class_name
+from incr._registered import class_name
 
 __all__ = ["declared_types"]
 

@@ -9,22 +9,21 @@ Keeps: codec.exact, codec.allow, codec.depth.
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Final, final
 
 from incr._codec.classes import shape_of
-from incr._codec.registered import class_name, registered_by_name
 from incr._codec.standard import STANDARD, standard_class
 from incr._codec.table import DEPTH_LIMIT, ClassTable, Mark, UnknownTypeError
+from incr._registered import class_name, registered_by_name
 
 __all__ = ["Decoder"]
 
 _AS_IT_IS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 #: Bytes that may begin a tag. Most values have none; a value that has is looked through item by item.
-_TAG_BYTES: Final = re.compile(rb"[\xc0-\xdb]")
+_TAG_BYTES: Final = bytes(range(0xC0, 0xDC))
 #: Follows every value while it is read, to see that the value ends where its bytes end. Nobody can guess it.
 _END_NUMBER: Final = int.from_bytes(os.urandom(8), "big") | 1 << 63
 _END: Final = b"\x1b" + _END_NUMBER.to_bytes(8, "big")
@@ -61,7 +60,7 @@ class Decoder:
             ValueError: the bytes are not a value.
         """
         data = bytes(data)
-        if _TAG_BYTES.search(data) is not None:
+        if len(data.translate(None, _TAG_BYTES)) != len(data):
             _refuse_tags(data)
         try:
             tree = self._loads(b"\x82" + data + _END)
@@ -204,7 +203,10 @@ def _standard(decoder: Decoder, item: list[Any], depth: int) -> Any:
     cls = standard_class(number)
     try:
         return STANDARD[number].build(cls, parts)
-    except NotImplementedError as error:  # a path of another system
+    except (
+        NotImplementedError,
+        KeyError,
+    ) as error:  # a path of another system, a time zone that this one does not know
         raise UnknownTypeError(f"{class_name(cls)} cannot be made here: {error}") from error
 
 

@@ -14,10 +14,10 @@ from types import NoneType
 from typing import Any, Final, final
 
 from incr._codec.classes import shape_of
-from incr._codec.registered import class_name, registration_of
 from incr._codec.standard import STANDARD, standard_number
 from incr._codec.table import DEPTH_LIMIT, ClassTable, Mark
 from incr._errors import EncodeError
+from incr._registered import class_name, registration_of
 
 __all__ = ["Encoder"]
 
@@ -69,11 +69,13 @@ class Encoder:
 
     def _lower(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind is str and not self._check_text:
+        if kind is str and not (self._check_text and _has_surrogates(value)):
             return value
         if kind in _AS_IT_IS:
             return value
         if kind is int and -_SMALL <= value < _SMALL:
+            return value
+        if kind is float and value == value:
             return value
         # spec: codec.depth
         if depth >= DEPTH_LIMIT:
@@ -139,21 +141,25 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f".{name}", getattr(value, name, None)) for name in shape[1])
 
 
-def _int(encoder: Encoder, value: int, depth: int) -> Any:
+def _big_int(encoder: Encoder, value: int, depth: int) -> Any:
     size = value.bit_length() // 8 + 1
     return [Mark.BIG_INT, value.to_bytes(size, "big", signed=True)]
 
 
-def _float(encoder: Encoder, value: float, depth: int) -> Any:
-    return value if value == value else [Mark.NAN, _double(value)]
+def _not_a_number(encoder: Encoder, value: float, depth: int) -> Any:
+    return [Mark.NAN, _double(value)]
 
 
-def _str(encoder: Encoder, value: str, depth: int) -> Any:
+def _has_surrogates(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return [Mark.TEXT_WITH_SURROGATES, value.encode("utf-8", "surrogatepass")]
-    return value
+        return True
+    return False
+
+
+def _text_with_surrogates(encoder: Encoder, value: str, depth: int) -> Any:
+    return [Mark.TEXT_WITH_SURROGATES, value.encode("utf-8", "surrogatepass")]
 
 
 def _items(mark: int) -> Lower:
@@ -175,8 +181,14 @@ def _dict(encoder: Encoder, value: dict[Any, Any], depth: int) -> Any:
 
 def _unordered(mark: int) -> Lower:
     def lower(encoder: Encoder, value: Any, depth: int) -> Any:
-        # By their bytes: an order that every process agrees on.
-        return [mark, *sorted((encoder._lower(item, depth) for item in value), key=encoder._dumps)]
+        # By their bytes: an order that every process agrees on. So the numbers of classes that are met here for the
+        # first time must not come from the order of a hash table either.
+        met = len(encoder._table)
+        items = [encoder._lower(item, depth) for item in value]
+        if encoder._table.sort_from(met):
+            encoder._plans = dict(_PLANS)  # the others have the numbers of before
+            items = [encoder._lower(item, depth) for item in value]
+        return [mark, *sorted(items, key=encoder._dumps)]
 
     return lower
 
@@ -213,7 +225,7 @@ def _enum_plan(number: int, fields: tuple[str, ...]) -> Lower:
     def lower(encoder: Encoder, value: Any, depth: int) -> Any:
         # A combination of flags has no name of its own, or none that can be looked up.
         named = value.name if value.name in type(value).__members__ else None
-        return [Mark.ENUM, number, named if named is not None else [Mark.LIST, encoder._lower(value.value, depth)]]
+        return [Mark.ENUM, number, named if named is not None else encoder._lower([value.value], depth)]
 
     return lower
 
@@ -243,9 +255,9 @@ def _registered_plan(encode: Callable[[Any], Any], number: int) -> Lower:
 
 
 _PLANS: Final[dict[type, Lower]] = {
-    int: _int,
-    float: _float,
-    str: _str,
+    int: _big_int,
+    float: _not_a_number,
+    str: _text_with_surrogates,
     tuple: _items(Mark.TUPLE),
     list: _items(Mark.LIST),
     dict: _dict,

@@ -53,6 +53,18 @@ class ClassTable:
         """The number of a class, entered if it is new."""
         return self._numbers.setdefault((name, kind, fields), len(self._numbers))
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def sort_from(self, start: int) -> bool:
+        """Number the classes from *start* on by their names; whether that gave any of them another number."""
+        if len(self._numbers) - start < 2:
+            return False
+        entries = self.entries()
+        ordered = entries[:start] + sorted(entries[start:])
+        self._numbers = {entry: number for number, entry in enumerate(ordered)}
+        return ordered != entries
+
     def entries(self) -> list[tuple[str, str, tuple[str, ...]]]:
         """The classes in the order of their numbers."""
         return list(self._numbers)

@@ -14,7 +14,18 @@ from project import modules
 
 #: The modules and packages of incr, lowest floor first. An import goes down, or stays inside of one package.
 FLOORS: list[list[str]] = [
-    ["_depth", "_errors", "_exact", "_fingerprint", "_loop", "_record", "_registry", "_revision", "_running"],
+    [
+        "_depth",
+        "_errors",
+        "_exact",
+        "_fingerprint",
+        "_loop",
+        "_record",
+        "_registered",
+        "_registry",
+        "_revision",
+        "_running",
+    ],
     ["_codec", "_events", "_node", "_signature", "store"],
     ["_checks", "_history", "_listeners"],
     ["_graph", "_stream"],
