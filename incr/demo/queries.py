@@ -195,9 +195,14 @@ def missing(db: incr.View, path: str) -> tuple[int, ...]:
     for place, (item, target) in enumerate(zip(module(db, path).imports, imports(db, path), strict=True)):
         if item.name is None or item.name == "*" or item.guarded or target.submodule or target.file is None:
             continue
-        if not defines(db, target.file, item.name):
+        if not (_may_be_no_python(target.file, item.module, item.name) or defines(db, target.file, item.name)):
             found.append(place)
     return tuple(found)
+
+
+def _may_be_no_python(file: str, module: str, name: str) -> bool:
+    """Whether it may be a compiled module or a folder of data in a package: those are no inputs here."""
+    return file.endswith("__init__.py") and (name.startswith("_") or not module)
 
 
 @incr.query

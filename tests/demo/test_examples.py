@@ -12,8 +12,22 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(name: str, *arguments: object) -> str:
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "src"
+    root.mkdir()
+    (root / "shop.py").write_text("import os\n\ndef price(item):\n    return itm.price\n")
+    (root / "till.py").write_text("import shop\nprint(shop)\n")
+    (root / "main.py").write_text("import till\nprint(till)\n")
+    return root
+
+
+def test_each_example_is_run_here() -> None:
+    assert {path.name for path in EXAMPLES.iterdir()} == {"analyse_tree.py", "ask_more.py", "quickstart.py"}
 
 
 @pytest.mark.spec("memo.backdate")
@@ -26,13 +40,15 @@ def test_the_quickstart_counts_only_what_changed() -> None:
 
 
 @pytest.mark.spec("demo.again")
-def test_the_analysis_as_a_library_runs_nothing_the_second_time(tmp_path: Path) -> None:
-    folder = tmp_path / "src"
-    folder.mkdir()
-    (folder / "shop.py").write_text("import os\n\ndef price(item):\n    return itm.price\n")
-    first = run("analyse_tree.py", folder, tmp_path / "state")
-    assert "shop.py:1:" in first
-    assert "itm" in first
-    second = run("analyse_tree.py", folder, tmp_path / "state")
-    assert second.splitlines()[:-1] == first.splitlines()[:-1]
-    assert second.endswith("\n0 queries ran\n")
+def test_the_analysis_as_a_library_runs_nothing_the_second_time(folder: Path, tmp_path: Path) -> None:
+    first = run("analyse_tree.py", folder, tmp_path / "state").splitlines()
+    assert first[:-1] == ["shop.py:1: unused import: os", "shop.py:4: undefined name: itm"]
+    second = run("analyse_tree.py", folder, tmp_path / "state").splitlines()
+    assert second == [*first[:-1], "0 queries ran"]
+
+
+def test_a_question_on_top_runs_again_only_for_what_changed(folder: Path) -> None:
+    out = run("ask_more.py", folder, "shop.py")
+    assert "a change of shop.py reaches 2 files: main.py till.py" in out
+    assert "after a remark in it, 1 query runs" in out
+    assert "reached('shop.py'): verified" in out

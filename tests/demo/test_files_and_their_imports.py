@@ -101,6 +101,13 @@ def test_a_name_that_a_file_never_defines_cannot_be_imported(database: MakeDatab
     ]
 
 
+def test_what_is_in_a_package_need_not_be_python(database: MakeDatabase) -> None:
+    db = database({"a/__init__.py": "", "a/b.py": "from . import data\nfrom a import _speedups, lost", "c.py": ""})
+    assert missing(db, "a/b.py") == (2,)
+    db = database({"c.py": "from b import _lost", "b.py": ""})
+    assert missing(db, "c.py") == (0,)
+
+
 def test_a_file_that_makes_its_names_or_is_not_python_may_define_anything(database: MakeDatabase) -> None:
     for text in ("globals()['x'] = 1", "def __getattr__(name): ...", "def (", "from _c import *"):
         db = database({"main.py": "from a import x\nx", "a.py": text})
