@@ -55,6 +55,7 @@ class Encoder:
         Raises:
             EncodeError: a type in it cannot be stored, it nests deeper than 200, or contains itself.
         """
+        met = self._table.size
         try:
             try:
                 return self._dumps(self._lower(value, 0))
@@ -65,7 +66,11 @@ class Encoder:
                 finally:
                     self._check_text = False
         except _Refused as refused:
-            raise self._error(value, refused) from None
+            error = self._error(value, refused)
+            # What was met before the culprit may have been in the order of a hash table.
+            self._table.cut(met)
+            self._plans = dict(_PLANS)
+            raise error from None
 
     def _lower(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -183,7 +188,7 @@ def _unordered(mark: int) -> Lower:
     def lower(encoder: Encoder, value: Any, depth: int) -> Any:
         # By their bytes: an order that every process agrees on. So the numbers of classes that are met here for the
         # first time must not come from the order of a hash table either.
-        met = len(encoder._table)
+        met = encoder._table.size
         items = [encoder._lower(item, depth) for item in value]
         if encoder._table.sort_from(met):
             encoder._plans = dict(_PLANS)  # the others have the numbers of before

@@ -53,8 +53,15 @@ class ClassTable:
         """The number of a class, entered if it is new."""
         return self._numbers.setdefault((name, kind, fields), len(self._numbers))
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many classes there are."""
         return len(self._numbers)
+
+    def cut(self, size: int) -> None:
+        """Forget the classes from number *size* on."""
+        while len(self._numbers) > size:
+            self._numbers.popitem()
 
     def sort_from(self, start: int) -> bool:
         """Number the classes from *start* on by their names; whether that gave any of them another number."""
