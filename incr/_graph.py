@@ -314,6 +314,7 @@ class Graph:
         if node.value is EMPTY and node.suspects is None and node.valid_from <= at.revision:
             # It was good, only its value was gone: no stamp moves, so nothing that used it has to look again.
             node.value = outcome
+            node.encoded = None
             self.warm(node)
             return node
         if node.covers(at.revision):

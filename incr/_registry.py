@@ -30,5 +30,5 @@ def leave(index: int) -> None:
 
 
 def declared() -> list[Any]:
-    """The living ingredients, in the order of their numbers."""
-    return [ingredient for _, ingredient in sorted(_ingredients.items())]
+    """The living ingredients, in the order in which they were declared."""
+    return list(_ingredients.values())
