@@ -203,10 +203,7 @@ def _standard(decoder: Decoder, item: list[Any], depth: int) -> Any:
     cls = standard_class(number)
     try:
         return STANDARD[number].build(cls, parts)
-    except (
-        NotImplementedError,
-        KeyError,
-    ) as error:  # a path of another system, a time zone that this one does not know
+    except (NotImplementedError, KeyError) as error:  # a path or a time zone that this system does not have
         raise UnknownTypeError(f"{class_name(cls)} cannot be made here: {error}") from error
 
 
