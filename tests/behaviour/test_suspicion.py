@@ -350,3 +350,57 @@ def test_durabilities_at_random_never_change_an_answer(seed: int) -> None:
                     fresh.set(plain[kind, key])
             assert step(db, *call) == step(plain, *call) == step(fresh, *call)
             db.check_invariant()
+
+
+@pytest.mark.spec("memo.minimal", "memo.backdate", "high.bits")
+@pytest.mark.parametrize("many", [False, True], ids=["by the bit", "by more suspects than are listed"])
+def test_a_change_that_was_looked_at_already_runs_nothing_again(db: incr.Database, ran: Recorder, many: bool) -> None:
+    """All dependencies are looked at; one changed after the call's own value did, but not since it was verified."""
+    paths = [f"other {number}" for number in range(12)]
+
+    @incr.query
+    def kind(db: incr.View) -> str:
+        return library(db, "os").lower()
+
+    @incr.query
+    def top(db: incr.View) -> tuple[int, ...]:
+        return (len(text(db, "a")), len(kind(db)), *(length(db, path) for path in paths))
+
+    with db.batch() as batch:
+        batch.set(Source("a", "x"))
+        batch.set(Library("os", "path"))
+        for path in paths:
+            batch.set(Source(path, "x"))
+    assert top(db)[:3] == (1, 4, 1)
+    db.set(Source("a", "y"))
+    assert top(db)[:3] == (1, 4, 1)
+    assert ran.take_backdated() == ["top()"]
+    for texts in ("PATH", "Path"):
+        ran.take()
+        with db.batch() as batch:
+            if many:
+                for path in paths:
+                    batch.set(Source(path, texts[:1]))
+            else:
+                batch.set(Library("os", texts))
+        assert top(db)[:3] == (1, 4, 1)
+        assert "top()" not in ran.take()
+
+
+@pytest.mark.spec("memo.minimal", "memo.backdate", "history.snapshot")
+def test_a_change_that_was_looked_at_already_runs_nothing_again_as_of_a_snapshot(
+    db: incr.Database, ran: Recorder
+) -> None:
+    db.set(Source("a", "x"))
+    assert length(db, "a") == 1
+    db.set(Source("a", "y"))
+    assert length(db, "a") == 1
+    assert ran.take_backdated() == ["length('a')"]
+    db.set(Source("a", "y "))
+    db.set(Source("a", "y"))
+    with db.snapshot() as view:
+        db.set(Source("a", "z"))
+        assert text(db, "a") == "z"  # only now is the call above it suspect
+        ran.take()
+        assert length(view, "a") == 1
+        assert ran.take() == []
