@@ -108,7 +108,8 @@ def test_one_json_document(root: Path, state: Path, capfd: pytest.CaptureFixture
     assert cold["executed"] > 30
     assert (again["kind"], again["executed"], again["verified"]) == ("again", 0, 0)
     assert cold["seconds"]["save"] > 0
-    assert cold["state_bytes"] == again["state_bytes"] == state.stat().st_size
+    assert cold["state_bytes"] > 0
+    assert again["state_bytes"] == state.stat().st_size
     body, signature, comment = found["edits"]
     assert body["executed"] == [["parse", ["tool.py"]], ["module", ["tool.py"]]]
     assert body["backdated"] == [["module", ["tool.py"]]]
