@@ -132,6 +132,8 @@ def test_a_call_has_one_name_however_it_is_written(db: incr.Database) -> None:
     assert db.statistics().memos == 0
 
 
+HOUR_EAST = datetime.timezone(datetime.timedelta(hours=1))
+NOON = datetime.datetime(2020, 1, 2, 12, tzinfo=datetime.UTC)
 DIFFERENT = [
     [0, False, 0.0, -0.0, 0j, complex(0.0, -0.0), complex(-0.0, 0.0), decimal.Decimal(0), fractions.Fraction(0)],
     [1, True, 1.0, 1 + 0j, Level.ONE, Number(1), decimal.Decimal("1"), fractions.Fraction(1)],
@@ -146,6 +148,9 @@ DIFFERENT = [
     [frozenset({frozenset({1})}), frozenset({frozenset({True})})],
     [(), frozenset(), "", b"", None],
     [int, bool, str],
+    [decimal.Decimal("1"), decimal.Decimal("1.0"), decimal.Decimal("0"), decimal.Decimal("-0")],
+    [NOON, NOON.astimezone(HOUR_EAST), NOON.replace(tzinfo=None), NOON.replace(tzinfo=None, fold=1)],
+    [(NOON.timetz(),), (NOON.timetz().replace(fold=1),), (NOON.time(),)],
 ]
 
 

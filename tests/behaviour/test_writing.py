@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
 import enum
 import math
 import struct
@@ -58,6 +60,7 @@ class Array:
 
 
 NAN = float("nan")
+NOON = datetime.datetime(2020, 1, 2, 12, tzinfo=datetime.UTC)
 OTHER_NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_0000_0001))[0]
 
 
@@ -143,6 +146,10 @@ def test_an_equal_set_is_nothing(db: incr.Database, make: Callable[[], Any]) -> 
         ("a", b"a"),
         (bytearray(b"a"), b"a"),
         (None, False),
+        (decimal.Decimal("1"), decimal.Decimal("1.0")),
+        ([decimal.Decimal("0")], [decimal.Decimal("-0")]),
+        (NOON, NOON.astimezone(datetime.timezone(datetime.timedelta(hours=1)))),
+        ({"at": NOON.replace(tzinfo=None)}, {"at": NOON.replace(tzinfo=None, fold=1)}),
         ((), []),
     ],
 )
