@@ -8,7 +8,7 @@ Keeps: write.set, write.equal, write.remove, write.batch, write.in-query, memo.c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from os import PathLike
 from types import TracebackType
@@ -18,7 +18,7 @@ from incr._errors import StoreError, WriteInQueryError, call_text, short_repr
 from incr._exact import same
 from incr._explain import Explanation, explain
 from incr._frame import enter_outer
-from incr._graph import CLOSED, At, Change, Graph
+from incr._graph import CLOSED, At, Change, Graph, Unseen
 from incr._input import check_record
 from incr._listeners import Subscription
 from incr._loop import in_thread
@@ -347,24 +347,39 @@ def _slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, 
 
 
 # spec: write.equal
+# spec: thread.write
 def _write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
     _refuse_in_query(graph)
-    revision = graph.write(_changes(graph, writes))
+    while True:
+        seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
+        changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
+        with graph.lock:
+            if all(slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen):
+                for slot in risen:
+                    slot.bits = 1 << slot.ingredient.index
+                revision = graph.write(changes)
+                break
     if graph.listeners.any:
         graph.listeners.tell()
     return Revision(revision)
 
 
 # spec: declare.durability
-def _changes(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Iterator[Change]:
-    for slot, (value, durability) in writes.items():
-        if same(slot.value, value):
-            if durability == Durability.HIGH:  # no change, but from now on readers need no link
-                slot.bits = 1 << slot.ingredient.index
+def _compare(
+    seen: list[tuple[Node, Any, Unseen | None]], writes: dict[Node, tuple[Any, Durability | None]]
+) -> tuple[list[Change], list[Node]]:
+    """What changes; and the slots that do not, but that readers need no link to from now on."""
+    changes: list[Change] = []
+    risen: list[Node] = []
+    for slot, before, unseen in seen:
+        value, durability = writes[slot]
+        if same(before, value):
+            if durability == Durability.HIGH:
+                risen.append(slot)
         else:
-            unseen = graph.log.get(slot)
             back = unseen is not None and same(unseen.value, value)
-            yield slot, value, slot.ingredient.durability if durability is None else durability, back
+            changes.append((slot, value, slot.ingredient.durability if durability is None else durability, back))
+    return changes, risen
 
 
 def base_path(home: str) -> str:

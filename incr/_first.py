@@ -17,6 +17,7 @@ from typing import Any
 
 from incr._depth import stack_is_deep
 from incr._execute import DEPTH_STEP
+from incr._flight import leave
 from incr._frame import Frame
 from incr._graph import CLOSED
 from incr._node import NEVER, Node
@@ -50,9 +51,19 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
             return None
     elif running.get() is not None:
         return None
-    node = table[key] = Node(ingredient, key)
+    node = Node(ingredient, key)
     frame = node.flight = Frame(graph, at, node, parent, ())
-    at.users += 1
+    if table.setdefault(key, node) is not node:
+        return None  # another thread was faster
+    lock = graph.lock
+    lock.acquire()  # here a `with` costs twice as much
+    try:
+        if at.tables is CLOSED and not at.users:
+            leave(frame)  # another thread has written before anybody held this revision
+            return None
+        at.users += 1
+    finally:
+        lock.release()
     frame.token = running.set(frame)
     frame.began = perf_counter()
     return frame
@@ -62,26 +73,33 @@ def end_first(frame: Frame, value: Any) -> Any:
     """Publish what the body gave, end the frame, note the read in the caller's; returns the value."""
     seconds = perf_counter() - frame.began
     graph, node, at, parent = frame._graph, frame.node, frame.at, frame.parent
-    if (
-        at.tables is CLOSED
-        or node.valid_from != NEVER
-        or frame.waiters is not None
-        or frame.cycle is not None
-        or frame.next_flight is not None
-        or node.flight is not frame
-        or graph.listeners.any
-        or graph.checks is not None
-    ):
+    lock = graph.lock
+    lock.acquire()
+    try:
+        usual = not (
+            at.tables is CLOSED
+            or node.valid_from != NEVER
+            or frame.waiters is not None
+            or frame.cycle is not None
+            or frame.next_flight is not None
+            or node.flight is not frame
+            or graph.listeners.any
+            or graph.checks is not None
+        )
+        if usual:
+            graph.publish_first(node, at.revision, value, tuple(frame._reads))
+            node.cost = seconds
+            node.flight = None
+            frame.finish()
+            at.users -= 1
+    finally:
+        lock.release()
+    if not usual:
         return _end(frame, value, seconds)
-    graph.publish_first(node, at.revision, value, tuple(frame._reads))
-    node.cost = seconds
-    node.flight = None
-    frame.finish()
-    at.users -= 1
     running.reset(frame.token)
     frame.token = None
-    if parent is not None and parent._reads is not None:
-        parent._reads[node] = None
+    if parent is not None:
+        parent.note(node)
     return value
 
 
@@ -97,14 +115,14 @@ def fail_first(frame: Frame, error: BaseException) -> None:
 def _end(frame: Frame, outcome: Any, seconds: float) -> Any:
     graph, node, parent = frame._graph, frame.node, frame.parent
     try:
-        holder = conclude(frame, outcome, seconds)
+        outcome = conclude(frame, outcome, seconds)
     finally:
         _leave(frame)
-    if parent is not None and parent._reads is not None:
-        parent._reads[node] = None
-    if graph.listeners.any:
+    if parent is not None:
+        parent.note(node)
+    if graph.listeners.any and (parent is None or not parent._sync):
         graph.listeners.tell()
-    return take(graph, node, holder)
+    return take(graph, node, outcome)
 
 
 def _leave(frame: Frame) -> None:

@@ -76,12 +76,19 @@ class Frame(View):
     # spec: frame.finished
     # spec: frame.tasks
     def _enter(self) -> tuple[Frame, Frame, At]:
-        if self._at is _FINISHED:
+        at = self._at
+        if at is _FINISHED:
             raise FinishedFrameError(
                 f"the call {self.node.label()} has ended, but something still reads through its `db` (a task, thread "
                 "or generator that outlived it?); read within the call, or read through the database itself"
             )
-        return self, self, self._at
+        return self, self, at
+
+    def note(self, node: Node) -> None:
+        """Record a read; a task or thread that outlived the call is late, and nobody is interested any more."""
+        reads = self._reads
+        if reads is not None:
+            reads[node] = None
 
     @property
     def finished(self) -> bool:
@@ -111,5 +118,5 @@ def enter_outer(graph: Graph, at: At | None) -> tuple[Frame | None, Any, At]:
     if at is None or at is frame._at:
         return frame, frame, frame._at
     # A snapshot of another revision: what it answers is fixed, but nothing in this revision says what it is.
-    frame._reads[graph.untracked_node(f"snapshot of revision {at.revision}")] = None
+    frame.note(graph.untracked_node(f"snapshot of revision {at.revision}"))
     return None, frame, at

@@ -1,28 +1,27 @@
 """The graph of one database: tables, links, suspicion, validity, history.
 
-Law: every method changes the tables in one stretch. No user code runs here and nothing waits, so whoever reads
-between two calls sees a state in which all invariants hold. The one exception, comparing values, is done by the
-caller beforehand.
+Law: every method changes the tables in one stretch, under the database's lock: those that say so leave taking it to
+the caller, who decides and changes in the same stretch. No user code runs here and nothing waits, so whoever holds
+the lock sees a state in which all invariants hold. Comparing values is done by the caller beforehand.
 
-Keeps: suspect.push, suspect.deferred, high.bits, history.publish, history.prune, memo.aba.
+Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock.
 """
 
 from __future__ import annotations
 
+from _thread import RLock
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias, final
 
 from incr._checks import ValueChecks
-from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QuerySuspected, QueryVerified
+from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History
 from incr._listeners import Listeners
-from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, each_dependent, link, unlink
+from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
 from incr._revision import OPEN, Revision
+from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
 
 __all__ = ["CLOSED", "At", "Change", "Counters", "Graph", "Unseen"]
-
-#: More suspects than this are not listed: all dependencies are looked at instead.
-_LISTED_SUSPECTS: Final = 8
 
 
 @final
@@ -73,7 +72,11 @@ _UNTRACKED: Final = _Untracked()
 class Graph:
     """All that one database knows."""
 
+    # spec: thread.lock
     def __init__(self, *, check_values: bool = False) -> None:
+        #: Held while tables change, never while user code runs or anybody waits. Re-entrant, because a finalizer that
+        #: reads may run at any allocation.
+        self.lock = RLock()
         #: The revision of the inputs.
         self.newest = 0
         #: Key -> node, by the ingredient's index. A list, because a hit looks into it.
@@ -83,7 +86,7 @@ class Graph:
         self.at = At(0, self.tables)
         #: What was written since the last read, as it was before.
         self.log: dict[Node, Unseen] = {}
-        self.history = History()
+        self.history = History(self.lock)
         #: Closed revisions that somebody is bound to, ascending.
         self.pins = self.history.pins
         self.release = self.history.release
@@ -110,12 +113,14 @@ class Graph:
     def table(self, ingredient: Any) -> dict[Any, Node]:
         """The ingredient's rows; made when it is met for the first time."""
         index: int = ingredient.index
-        while len(self.tables) <= index:
-            self.tables.append({})
-            self.ingredients.append(None)
-        if self.ingredients[index] is None:
-            self.ingredients[index] = ingredient
-            self.counters[ingredient] = Counters()
+        if len(self.tables) <= index or self.ingredients[index] is None:
+            with self.lock:
+                while len(self.tables) <= index:
+                    self.ingredients.append(None)
+                    self.tables.append({})
+                if self.ingredients[index] is None:
+                    self.counters[ingredient] = Counters()
+                    self.ingredients[index] = ingredient
         return self.tables[index]
 
     def slot(self, ingredient: Any, key: Any) -> Node:
@@ -123,13 +128,14 @@ class Graph:
         table = self.table(ingredient)
         node = table.get(key)
         if node is None:
-            node = table[key] = _settled(Node(ingredient, key, ABSENT))
+            node = _settled(Node(ingredient, key, ABSENT))
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
+            node = table.setdefault(key, node)  # another thread may have been faster
         return node
 
     def presence_of(self, slot: Node) -> Node:
-        """The node that says whether the slot holds a record."""
+        """The node that says whether the slot holds a record. The caller holds the lock."""
         node = self.presence.get(slot)
         if node is None:
             node = _settled(Node(slot.ingredient.presence, slot.key, slot.value is not ABSENT))
@@ -142,7 +148,7 @@ class Graph:
         return node
 
     def key_set(self, ingredient: Any) -> Node:
-        """The node that stands for the set of an input's keys."""
+        """The node that stands for the set of an input's keys. The caller holds the lock."""
         node = self.key_sets.get(ingredient.index)
         if node is None:
             self.table(ingredient)
@@ -157,9 +163,10 @@ class Graph:
         """The node that changes in every revision."""
         node = self.untracked.get(reason)
         if node is None:
-            node = self.untracked[reason] = _settled(Node(_UNTRACKED, reason, reason))
+            node = _settled(Node(_UNTRACKED, reason, reason))
             # A call that is late reads it first: what it saw belongs to its own revision, not to this one.
             node.changed_at = node.valid_from = self.newest
+            node = self.untracked.setdefault(reason, node)
         return node
 
     # --- revisions ------------------------------------------------------------------------------------------------
@@ -168,9 +175,38 @@ class Graph:
         """The newest revision, with everything suspect that the writes before it can reach."""
         at = self.at
         if at.tables is CLOSED:
-            self._walk_log()
-            at = self.at = At(self.newest, self.tables)
+            with self.lock:
+                at = self.at
+                if at.tables is CLOSED:
+                    self._walk_log()
+                    at = self.at = At(self.newest, self.tables)
         return at
+
+    def hold(self, at: At) -> At:
+        """Bind one more reader to *at*, which is returned: or to the newest revision, if *at* was written over before
+        anybody was bound to it. Goes with `release`."""
+        with self.lock:
+            at = self.bound(at)
+            at.users += 1
+        return at
+
+    def bound(self, at: At) -> At:
+        """The revision that a reader who comes with *at* is bound to; the caller holds the lock."""
+        return self.current() if at.tables is CLOSED and not at.users else at
+
+    def good(self, node: Node, at: At) -> Node | Memo | None:
+        """Where the outcome that is known to be right at *at* can be read, if it is; the caller holds the lock."""
+        if at.tables is CLOSED:
+            return self.find(node, at.revision)
+        return node if node.suspects is None and node.value is not EMPTY else None
+
+    def decoded(self, holder: Node | Memo, stored: Stored, value: Any) -> None:
+        """*stored*, which *holder* had, was found to be *value*."""
+        with self.lock:
+            if holder.value is stored:
+                holder.value = value
+                if type(holder) is Node:
+                    self.warm(holder)
 
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""
@@ -183,8 +219,8 @@ class Graph:
     def write(self, changes: Iterable[Change]) -> int:
         """Give slots new records (or ABSENT) and durabilities, all in one new revision; no walk, whatever depends.
 
-        The caller has left out what does not change, and says what is back at the value that was last looked at.
-        Returns the revision.
+        The caller has left out what does not change, says what is back at the value that was last looked at, and
+        holds the lock. Returns the revision.
         """
         changes = list(changes)
         if not changes:
@@ -239,56 +275,23 @@ class Graph:
     # spec: suspect.deferred
     def _walk_log(self) -> None:
         log, self.log = self.log, {}
-        for node in self.untracked.values():
+        for node in list(self.untracked.values()):
             node.changed_at = node.valid_from = self.newest
-            self._suspect_dependents(node, self.at.revision + 1)
+            suspect_dependents(node, self.at.revision + 1, self.listeners)
         for node, unseen in log.items():
-            self._suspect_dependents(node, unseen.revision)
+            suspect_dependents(node, unseen.revision, self.listeners)
             if node.bits:
-                self._suspect_readers(node, unseen.revision)
-
-    # spec: suspect.push
-    def _suspect_dependents(self, node: Node, revision: int) -> None:
-        stack = [node]
-        while stack:
-            source = stack.pop()
-            for dependent in each_dependent(source):
-                suspects = dependent.suspects
-                if suspects is None:
-                    self._close(dependent, [source], source, revision)
-                    stack.append(dependent)
-                elif suspects is not SCAN and source not in suspects:
-                    if len(suspects) < _LISTED_SUSPECTS:
-                        suspects.append(source)
-                    else:
-                        dependent.suspects = SCAN
-
-    # spec: high.bits
-    def _suspect_readers(self, slot: Node, revision: int) -> None:
-        """Suspect every call that has the slot's bit: HIGH inputs do not know who read them."""
-        bits = slot.bits
-        for ingredient, table in zip(self.ingredients, self.tables, strict=True):
-            if ingredient is None or ingredient.kind != "query":
-                continue
-            for node in table.values():
-                if node.bits & bits:
-                    if node.suspects is None:
-                        self._close(node, SCAN, slot, revision)
-                    else:
-                        node.suspects = SCAN
-
-    def _close(self, node: Node, suspects: list[Node], cause: Node, revision: int) -> None:
-        node.suspects = suspects
-        node.hot = False
-        node.valid_to = revision
-        node.cause = cause
-        if self.listeners.any:
-            self.listeners.emit(QuerySuspected(node.ingredient.name, node.ingredient.arguments(node.key)))
+                tables = zip(self.ingredients, self.tables, strict=True)
+                calls = [table for ingredient, table in tables if ingredient is not None and ingredient.kind == "query"]
+                suspect_readers(node, calls, unseen.revision, self.listeners)
 
     # --- outcomes -------------------------------------------------------------------------------------------------
 
     def verified(self, node: Node, revision: int) -> None:
-        """The call's dependencies are what they were: its outcome is good at *revision*, the newest one."""
+        """The call's dependencies are what they were: its outcome is good at *revision*, the newest one.
+
+        The caller holds the lock, here and below.
+        """
         self._keep_current(node)
         self._settle(node, revision)
         self.counters[node.ingredient].verified += 1
@@ -302,10 +305,10 @@ class Graph:
         self.counters[node.ingredient].verified += 1
         return memo
 
-    def publish(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Node | Memo:
+    def publish(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Any:
         """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`.
 
-        Returns where the outcome can be read.
+        Returns the outcome that everybody is given: the one that is there already, where there is one.
         """
         self.changes += 1
         self.counters[node.ingredient].executed += 1
@@ -316,9 +319,9 @@ class Graph:
             node.value = outcome
             node.encoded = None
             self.warm(node)
-            return node
-        if node.covers(at.revision):
-            return node  # a late run of an older revision has shown meanwhile that its outcome still holds
+            return outcome
+        if node.covers(at.revision):  # a late run of an older revision has shown meanwhile that its outcome still holds
+            return outcome if type(node.value) is Stored else node.value
         if at.tables is CLOSED:
             return self._publish_late(node, at, outcome, dependencies, unchanged)
         revision = at.revision
@@ -326,12 +329,14 @@ class Graph:
         self._relink(node, dependencies)
         if unchanged:
             self._backdated(node)
+            if type(node.value) is Stored:
+                node.value = outcome
         else:
             node.value = outcome
             node.changed_at = revision
             node.encoded = None
         self._settle(node, revision)
-        return node
+        return node.value
 
     def publish_first(self, node: Node, revision: int, outcome: Any, dependencies: tuple[Node, ...]) -> None:
         """`publish` for a call that had no outcome, bound to the newest revision, while nobody listens."""
@@ -350,13 +355,12 @@ class Graph:
         node.valid_to, node.suspects = OPEN, None
 
     # spec: history.publish
-    def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Memo:
+    def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Any:
         """Inputs were written while the call ran: its outcome is right at its own revision, maybe nowhere else."""
         revision = at.revision
         older = node.valid_from <= revision  # the current outcome, if any, is from before this one
         changed_at = node.changed_at if unchanged and older else revision
-        memo = Memo(outcome, changed_at, revision, revision + 1)
-        self.history.keep(node, memo)
+        self.history.keep(node, Memo(outcome, changed_at, revision, revision + 1))
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
             self._keep_current(node)
@@ -369,10 +373,10 @@ class Graph:
             closed = [dependency for dependency in dependencies if dependency.suspects is not None]
             if closed:
                 node.valid_to = min(dependency.valid_to for dependency in closed)
-                node.suspects = closed if len(closed) <= _LISTED_SUSPECTS else SCAN
+                node.suspects = closed if len(closed) <= LISTED else SCAN
                 node.cause = closed[0]
                 node.hot = False
-        return memo
+        return outcome
 
     def _backdated(self, node: Node) -> None:
         self.counters[node.ingredient].backdated += 1
@@ -421,24 +425,19 @@ class Graph:
             node.dependencies = dependencies
             node.places = None
         if grown and node.dependents is not None:
-            self._spread_bits(node, grown)
-
-    def _spread_bits(self, node: Node, bits: int) -> None:
-        """Dependents learn of new bits even where the outcome is backdated and they do not run."""
-        stack = [node]
-        while stack:
-            for dependent in each_dependent(stack.pop()):
-                if bits & ~dependent.bits:
-                    dependent.bits |= bits
-                    stack.append(dependent)
+            spread_bits(node, grown)
 
     # --- for tests ------------------------------------------------------------------------------------------------
 
     def check_invariant(self) -> None:
         """Assert what must hold between any two calls into the graph (pending writes are walked first)."""
+        with self.lock:
+            self._check_invariant()
+
+    def _check_invariant(self) -> None:
         self.current()
         for table in self.tables:
-            for node in table.values():
+            for node in list(table.values()):
                 node.check_invariant()
         revisions = [pin.revision for pin in self.pins]
         assert revisions == sorted(set(revisions)), "pins are not ascending"

@@ -1,13 +1,14 @@
 """Who is bound to which older revision, and what is kept for them.
 
 Law: an outcome is kept exactly as long as a pinned revision lies in its validity; with nothing pinned there is no
-history, and no cost.
+history, and no cost. All but `release` is called with the database's lock held.
 
 Keeps: history.prune.
 """
 
 from __future__ import annotations
 
+from _thread import RLock
 from bisect import bisect_left
 from typing import Any, Final, final
 
@@ -41,17 +42,19 @@ class At:
 class History:
     """The pinned revisions of one database."""
 
-    __slots__ = ("pins",)
+    __slots__ = ("_lock", "pins")
 
-    def __init__(self) -> None:
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
         #: Closed revisions that somebody is bound to, ascending.
         self.pins: list[At] = []
 
     def release(self, at: At) -> None:
         """One user of *at* less; with the last one goes what only this revision needed."""
-        at.users -= 1
-        if not at.users and at.tables is CLOSED:
-            self._unpin(at)
+        with self._lock:
+            at.users -= 1
+            if not at.users and at.tables is CLOSED:
+                self._unpin(at)
 
     # spec: history.prune
     def _unpin(self, at: At) -> None:
@@ -90,7 +93,7 @@ class History:
         if node.covers(revision):
             return node
         for memo in node.history or ():
-            if memo.valid_from <= revision < memo.valid_to:
+            if memo.valid_from <= revision < memo.valid_to and memo.value is not EMPTY:
                 return memo
         return None
 

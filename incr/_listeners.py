@@ -8,6 +8,7 @@ Keeps: event.order.
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 from typing import final
@@ -44,26 +45,30 @@ class Subscription:
 class Listeners:
     """The subscriptions of one database and the events that they have not been told yet."""
 
-    __slots__ = ("_pending", "_subscriptions", "_telling", "any")
+    __slots__ = ("_adding", "_pending", "_subscriptions", "_telling", "any")
 
     def __init__(self) -> None:
         #: Whether anybody listens; asked before an event is built.
         self.any = False
         self._subscriptions: tuple[Subscription, ...] = ()
         self._pending: deque[Event] = deque()
-        self._telling = False
+        #: Held by the thread that delivers: one at a time, so that the order is kept.
+        self._telling = allocate_lock()
+        self._adding = allocate_lock()
 
     def add(self, callback: Callable[[Event], object]) -> Subscription:
         """From the next event on, tell *callback*."""
         subscription = Subscription(self, callback)
-        self._subscriptions = (*self._subscriptions, subscription)
-        self.any = True
+        with self._adding:
+            self._subscriptions = (*self._subscriptions, subscription)
+            self.any = True
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
         """Forget the subscription if it is there."""
-        self._subscriptions = tuple(other for other in self._subscriptions if other is not subscription)
-        self.any = bool(self._subscriptions)
+        with self._adding:
+            self._subscriptions = tuple(other for other in self._subscriptions if other is not subscription)
+            self.any = bool(self._subscriptions)
 
     def emit(self, event: Event) -> None:
         """Note the event; `tell` delivers it when the tables are whole again."""
@@ -76,19 +81,20 @@ class Listeners:
 
     # spec: event.order
     def tell(self) -> None:
-        """Deliver what is noted. Events that callbacks cause are told after those that are waiting already."""
-        if self._telling or not self._pending:
-            return
-        self._telling = True
-        token = running.set(None)  # what a callback reads belongs to no query
-        try:
-            while self._pending:
-                event = self._pending.popleft()
-                for subscription in self._subscriptions:
-                    self._tell_one(subscription, event)
-        finally:
-            running.reset(token)
-            self._telling = False
+        """Deliver what is noted, unless a thread is busy with that: it goes on until nothing is left.
+
+        Events that callbacks cause are told after those that are waiting already. The caller holds no lock.
+        """
+        while self._pending and self._telling.acquire(False):
+            token = running.set(None)  # what a callback reads belongs to no query
+            try:
+                while self._pending:
+                    event = self._pending.popleft()
+                    for subscription in self._subscriptions:
+                        self._tell_one(subscription, event)
+            finally:
+                running.reset(token)
+                self._telling.release()
 
     def _tell_one(self, subscription: Subscription, event: Event) -> None:
         try:

@@ -1,25 +1,30 @@
-"""The little that incr needs of an event loop, for whichever one is running: wait, be woken, let others run.
+"""The little that incr needs of an event loop or a thread: wait, be woken from anywhere, let others run.
 
 Law: no event loop is imported here that the program has not imported itself, and none is needed before somebody has
 to wait.
 
-Keeps: loop.free, loop.both, loop.checkpoint.
+Keeps: loop.free, loop.both, loop.checkpoint, thread.wait.
 """
 
 from __future__ import annotations
 
 import sys
+from _thread import allocate_lock, get_ident
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 
-__all__ = ["Wakeup", "checkpoint", "in_fresh_task", "in_thread", "new_wakeup"]
+__all__ = ["ThreadWakeup", "Wakeup", "checkpoint", "in_fresh_task", "in_thread", "new_wakeup"]
 
 
 class Wakeup(Protocol):
-    """Wait once, until it is set from the same thread."""
+    """Wait once, until it is set from whichever thread."""
 
     def set(self) -> None:
-        """Let the waiting task go on. Setting twice is fine."""
+        """Let the waiting task go on. Setting twice is fine.
+
+        Raises:
+            RuntimeError: the loop that it waited in is gone.
+        """
         ...
 
     async def wait(self) -> None:
@@ -28,17 +33,70 @@ class Wakeup(Protocol):
 
 
 class _AsyncioWakeup:
-    __slots__ = ("_future",)
+    __slots__ = ("_future", "_home", "_loop")
 
     def __init__(self, loop: Any) -> None:
         self._future = loop.create_future()
+        self._loop = loop
+        self._home = get_ident()
 
     def set(self) -> None:
+        if get_ident() == self._home:
+            self._set()
+        else:
+            self._loop.call_soon_threadsafe(self._set)
+
+    def _set(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
     async def wait(self) -> None:
         await self._future
+
+
+class _TrioWakeup:
+    __slots__ = ("_event", "_home", "_token")
+
+    def __init__(self, trio: Any) -> None:
+        self._event = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        self._home = get_ident()
+
+    def set(self) -> None:
+        if get_ident() == self._home:
+            self._event.set()
+        else:
+            self._token.run_sync_soon(self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+#: Seconds after which a waiting thread looks whether an interrupt was raised in it from another one.
+_LOOK: Final = 1.0
+
+
+# spec: thread.wait
+class ThreadWakeup:
+    """What a plain thread waits on."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let the waiting thread go on. Setting twice is fine."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            return  # it was set before
+
+    def block(self) -> None:
+        """Return when set; an interrupt ends the wait, also one that was raised from another thread."""
+        while not self._lock.acquire(timeout=_LOOK):
+            pass
 
 
 # spec: loop.free
@@ -63,8 +121,7 @@ def new_wakeup() -> Wakeup:
     """
     trio = _trio()
     if trio is not None:
-        event: Wakeup = trio.Event()
-        return event
+        return _TrioWakeup(trio)
     loop = _asyncio_loop()
     if loop is not None:
         return _AsyncioWakeup(loop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from incr._database import Database
+from incr._graph import Graph
 from incr._node import ABSENT, EMPTY, NEVER, Failure, Node
 
 if TYPE_CHECKING:
@@ -30,26 +31,39 @@ def graph(db: Database, /) -> networkx.DiGraph[str]:
     import networkx  # 200 ms that a program which never asks need not pay
 
     found: networkx.DiGraph[str] = networkx.DiGraph()
-    inner = db._graph
-    inner.current()
-    for table in inner.tables:
-        for node in table.values():
-            if node.ingredient.kind != "query" or node.valid_from != NEVER or node.value is not EMPTY:
-                found.add_node(node.label(), **_attributes(node))
-    for table in inner.tables:
-        for node in table.values():
-            for order, dependency in enumerate(node.dependencies):
-                if dependency.ingredient.kind not in ("query", "input"):
-                    found.add_node(dependency.label(), **_attributes(dependency))
-                found.add_edge(node.label(), dependency.label(), order=order)
+    calls = []
+    for node, dependencies, attributes in _capture(db._graph):
+        label = node.label()
+        calls.append((label, dependencies))
+        found.add_node(label, **_named(node), **attributes)
+    for label, dependencies in calls:
+        for order, dependency in enumerate(dependencies):
+            name = dependency.label()
+            if dependency.ingredient.kind not in ("query", "input"):
+                found.add_node(name, **_named(dependency), **_stamps(dependency))
+            found.add_edge(label, name, order=order)
     return found
 
 
-def _attributes(node: Node) -> dict[str, Any]:
+def _capture(graph: Graph) -> list[tuple[Node, tuple[Node, ...], dict[str, Any]]]:
+    """The rows as they are at one moment; naming them runs the program's code, so that comes later."""
+    with graph.lock:
+        graph.current()
+        nodes = [node for table in graph.tables for node in list(table.values())]
+        return [
+            (node, node.dependencies, _stamps(node))
+            for node in nodes
+            if node.ingredient.kind != "query" or node.valid_from != NEVER or node.value is not EMPTY
+        ]
+
+
+def _named(node: Node) -> dict[str, Any]:
+    ingredient = node.ingredient
+    return {"kind": ingredient.kind, "name": ingredient.name, "arguments": ingredient.arguments(node.key)}
+
+
+def _stamps(node: Node) -> dict[str, Any]:
     return {
-        "kind": node.ingredient.kind,
-        "name": node.ingredient.name,
-        "arguments": node.ingredient.arguments(node.key),
         "changed_at": max(node.changed_at, 0),
         "verified_at": max(node.valid_from, 0),
         "state": _state(node),

@@ -1,7 +1,7 @@
 """What an execution leaves behind: the steps that both drivers share before and after the body.
 
 Law: what must not be interrupted is here, and has no await. The one place where user code is called is the
-comparison of two values, and it happens before anything changes.
+comparison of two values: without the lock, and before anything changes.
 
 Keeps: memo.backdate, memo.equality, memo.shared, error.outcome, error.note, error.traceback, error.interrupt.
 """
@@ -15,12 +15,12 @@ from typing import Any
 from incr._errors import MutatedValueError
 from incr._events import QueryCancelled
 from incr._exact import same, same_error
-from incr._flight import claim, hand_over, land, note_cycle
+from incr._flight import claim, hand_over, land, note_cycle, tell_all, tell_leader
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
-from incr._node import EMPTY, Failure, Memo, Node, Stored
+from incr._node import EMPTY, Failure, Node, Stored
 
-__all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "readable", "take"]
+__all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "take"]
 
 #: These speak of the machine, not of the inputs: they propagate, and nothing is stored.
 NOT_OUTCOMES = (RecursionError, MemoryError)
@@ -35,7 +35,7 @@ class _Note(str):
 
 
 def begin(graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> Frame:
-    """A frame that has claimed the call's flight."""
+    """A frame that has claimed the call's flight. The caller holds the lock."""
     frame = Frame(graph, at, node, parent, through)
     if at.poison is not None:
         frame.cycle = at.poison.get(node)
@@ -46,44 +46,55 @@ def begin(graph: Graph, at: At, node: Node, parent: Frame | None, through: Seque
     return frame
 
 
-def conclude(frame: Frame, outcome: Any, seconds: float) -> Node | Memo:
-    """Publish what the body gave, wake those who wait, and end the frame. Returns where the outcome can be read."""
+def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
+    """Publish what the body gave, wake those who wait, and end the frame. Returns the outcome for everybody."""
     graph, node, at = frame._graph, frame.node, frame.at
-    reads = frame._reads
-    if frame.cycle is not None:
-        outcome = Failure(frame.cycle, frame.cycle.__traceback__)
-    unchanged = _unchanged(node, at, outcome)
-    holder = graph.publish(node, at, outcome, tuple(reads), unchanged)
-    node.cost = seconds
-    node.ran_at = at.revision
+    while True:
+        cycle = frame.cycle
+        if cycle is not None:
+            outcome = Failure(cycle, cycle.__traceback__)
+        before, valid_from = node.value, node.valid_from
+        unchanged = _unchanged(node, at, before, outcome)
+        with graph.lock:
+            if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
+                continue  # another thread was here while the values were compared
+            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged)
+            node.cost = seconds
+            node.ran_at = at.revision
+            waiters = land(frame)
+            graph.release(at)
+        break
+    if waiters:
+        tell_all(waiters, outcome)
     if graph.checks is not None:
         graph.checks.note(node)
-    land(frame, holder)
-    graph.release(at)
-    return holder
+    return outcome
 
 
 # spec: error.interrupt
 def abandon(frame: Frame) -> None:
     """The body ended without an outcome: the memo stays as it was, and a follower takes over if there is one."""
+    if frame.finished:
+        return  # it was published: what came up came behind that
     graph, node = frame._graph, frame.node
-    graph.counters[node.ingredient].cancelled += 1
-    if graph.listeners.any:
-        graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
-    hand_over(frame)
-    graph.release(frame.at)
+    with graph.lock:
+        graph.counters[node.ingredient].cancelled += 1
+        if graph.listeners.any:
+            graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
+        hand_over(frame)
+        graph.release(frame.at)
+    tell_leader(graph, frame)
     if graph.listeners.any:
         graph.listeners.tell()
 
 
 # spec: memo.backdate
-def _unchanged(node: Node, at: At, outcome: Any) -> bool:
+def _unchanged(node: Node, at: At, before: Any, outcome: Any) -> bool:
     """Whether the outcome is the same as the memo's current one, so that nothing that used that has to run."""
     if node.valid_from > at.revision and at.tables is CLOSED:
         return False  # the current one is newer: not the one before this
-    if type(node.value) is Stored:
-        node.value = node.value.decode()
-    before = node.value
+    if type(before) is Stored:
+        before = before.decode()
     if before is EMPTY:
         return False
     if type(before) is Failure or type(outcome) is Failure:
@@ -111,20 +122,8 @@ def failure(frame: Frame, error: Exception) -> Failure:
     return Failure(error, traceback)
 
 
-def readable(graph: Graph, holder: Node | Memo | None) -> bool:
-    """Whether the outcome is there; a value that is still in a file's bytes is decoded now."""
-    if holder is None:
-        return False
-    if type(holder.value) is Stored:
-        holder.value = holder.value.decode()
-        if type(holder) is Node:
-            graph.warm(holder)
-    return holder.value is not EMPTY
-
-
-def take(graph: Graph, node: Node, holder: Node | Memo) -> Any:
+def take(graph: Graph, node: Node, value: Any) -> Any:
     """The value of an outcome; an outcome that is an exception is raised."""
-    value = holder.value
     if type(value) is Failure:
         value.throw()
     # spec: memo.shared

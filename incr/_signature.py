@@ -1,7 +1,8 @@
 """Wrappers compiled for a query's exact signature: a hit binds no arguments and builds no key that it can avoid.
 
 Law: a wrapper is a plain function (an object with ``__call__`` would recurse through C). Its fast path is one look-up,
-one test and one note of the read; whatever else there is to find out is left to the slow path.
+one test and one note of the read; whatever else there is to find out is left to the slow path. It takes no lock: no
+other thread can have written between the look-up and the value, or it is looked whether one has.
 
 Keeps: call.hit, call.key, call.exact, call.colour.
 """
@@ -23,19 +24,42 @@ _DOUBLE_STARRED: Final = 0x08
 #: What look-ups in the tables raise where there is no such row, no table, no such handle, or no hash.
 _MISSES: Final = (LookupError, TypeError, AttributeError)
 
+# Between the look-up and the value no Python code runs, so no other thread does either.
 _HIT: Final = """\
+    if {plain}:
+        try:
+            _incr_node = {db}._at.tables[{index}][{row}]
+        except _incr_misses:
+            pass
+        else:
+            if _incr_node.hot:
+                _incr_value = _incr_node.value
+                _incr_reads = {db}._reads
+                if _incr_reads is not None:
+                    _incr_reads[_incr_node] = None
+                    return _incr_value
+                if _incr_running() is None:
+                    return _incr_value
+"""
+
+# To hash and compare such keys may take Python code, in which another thread may have written.
+_CHECKED_HIT: Final = """\
     try:
-        _incr_node = {db}._at.tables[{index}][{key}]
+        _incr_row = {key}
+        _incr_at = {db}._at
+        _incr_node = _incr_at.tables[{index}][_incr_row]
     except _incr_misses:
         pass
     else:
         if _incr_node.hot:
-            _incr_reads = {db}._reads
-            if _incr_reads is not None:
-                _incr_reads[_incr_node] = None
-                return _incr_node.value
-            if _incr_running() is None:
-                return _incr_node.value
+            _incr_value = _incr_node.value
+            if _incr_at.tables:
+                _incr_reads = {db}._reads
+                if _incr_reads is not None:
+                    _incr_reads[_incr_node] = None
+                    return _incr_value
+                if _incr_running() is None:
+                    return _incr_value
 """
 
 # A call that nobody has made before runs right here: two Python frames for each call of a chain.
@@ -132,7 +156,8 @@ class Signature:
         first: dict[str, Any],
     ) -> Any:
         """The wrapper; *refuse* is given for awaited queries, *first* is what the first run of a call needs."""
-        exact = {name: self._exact(name, function.__annotations__.get(name)) for name in self.names}
+        kinds = {name: self._kind(name, function.__annotations__.get(name)) for name in self.names}
+        exact = {name: self._exact(name, kind) for name, kind in kinds.items()}
         parts: dict[str, Any] = {
             "name": function.__name__ if function.__name__.isidentifier() else "query",
             "db": self.db,
@@ -142,11 +167,14 @@ class Signature:
             "arguments": "".join(f"{name}, " for name in self.names),
             "passed": ", ".join(self.names),
             "key": self._key(exact),
+            "row": self._key({name: name for name in self.names}),
+            "plain": " and ".join(f"_incr_type({name}) is _incr_{kind}" for name, kind in kinds.items()) or "True",
             "unpack": self._unpack(),
             "handed": self._handed(),
         }
         parts["forwarded"] = self._forwarded()
-        parts |= {"hit": _HIT.format(**parts), "begin": _BEGIN.format(**parts), "fail": _FAIL}
+        hit = _CHECKED_HIT if None in kinds.values() else _HIT
+        parts |= {"hit": hit.format(**parts), "begin": _BEGIN.format(**parts), "fail": _FAIL}
         source = (_SYNC if refuse is None else _ASYNC).format(**parts) + _REST.format(**parts)
         namespace: dict[str, Any] = {
             "_incr_exact": exact_key,
@@ -202,13 +230,20 @@ class Signature:
             parts.append(f"**{self.double_starred}")
         return ", ".join(parts)
 
-    def _exact(self, name: str, annotation: Any) -> str:
+    def _kind(self, name: str, annotation: Any) -> str | None:
+        """The type that the parameter is said to have, if it is one of the usual ones, which need no look-up."""
+        if name not in (self.starred, self.double_starred):
+            for kind in (str, int, bytes):
+                if annotation is kind or annotation == kind.__name__:
+                    return kind.__name__
+        return None
+
+    def _exact(self, name: str, kind: str | None) -> str:
         """The expression for the parameter's part of the key."""
         if name == self.double_starred:
             return f"_incr_exact(tuple(_incr_sorted({name}.items())))"
-        for kind in ("str", "int", "bytes"):  # the usual ones need no look-up
-            if annotation in (kind, {"str": str, "int": int, "bytes": bytes}[kind]):
-                return f"({name} if _incr_type({name}) is _incr_{kind} else _incr_exact({name}))"
+        if kind is not None:
+            return f"({name} if _incr_type({name}) is _incr_{kind} else _incr_exact({name}))"
         return f"({name} if _incr_type({name}) in _incr_plain else _incr_exact({name}))"
 
     def _key(self, exact: dict[str, str]) -> str:

@@ -30,8 +30,7 @@ class Snapshot(View):
     # spec: history.snapshot
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._at = graph.current()
-        self._at.users += 1
+        self._at = graph.hold(graph.current())
         self._reads = None
         self._sync = False
         self._open = True

@@ -70,13 +70,13 @@ def statistics(graph: Graph) -> Statistics:
     """Count; takes time in proportion to what the database holds."""
     inputs = 0
     queries: dict[str, QueryStatistics] = {}
-    for ingredient, table in zip(graph.ingredients, graph.tables, strict=True):
+    for ingredient, table in zip(list(graph.ingredients), list(graph.tables), strict=False):
         if ingredient is None:
             continue
         if ingredient.kind == "input":
-            inputs += sum(slot.value is not ABSENT for slot in table.values())
+            inputs += sum(slot.value is not ABSENT for slot in list(table.values()))
         elif ingredient.kind == "query":
-            nodes = [node for node in table.values() if node.valid_from != NEVER or node.value is not EMPTY]
+            nodes = [node for node in list(table.values()) if node.valid_from != NEVER or node.value is not EMPTY]
             edges = sum(len(node.dependencies) for node in nodes)
             counters = graph.counters[ingredient]
             queries[_free_name(ingredient, queries)] = QueryStatistics(

@@ -46,8 +46,9 @@ class EventStream:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append(event)
-        if self._wakeup is not None:
-            self._wakeup.set()
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.set()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -59,7 +60,8 @@ class EventStream:
         while not self._waiting:
             self._wakeup = new_wakeup()
             try:
-                await self._wakeup.wait()
+                if not self._waiting:  # another thread may have told one before it could see the wakeup
+                    await self._wakeup.wait()
             finally:
                 self._wakeup = None
         return self._waiting.popleft()

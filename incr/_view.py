@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from incr._errors import MissingInputError, short_repr
 from incr._exact import PLAIN, exact_key
+from incr._history import CLOSED
 from incr._node import ABSENT, Marker, Memo, Node
 from incr._revision import Revision
 
@@ -58,6 +59,7 @@ class View:
         return Revision(self._enter()[2].revision)
 
     # spec: read.slot
+    # spec: thread.read
     @overload
     def __getitem__(self, slot: type[R], /) -> R: ...
     @overload
@@ -69,18 +71,22 @@ class View:
             MissingInputError: there is no such record; a `KeyError` too.
         """
         try:
+            at = self._at
             if type(slot) is tuple:
                 record, key = slot
-                node = self._at.tables[record.__incr__.index][key if type(key) in PLAIN else exact_key(key)]
+                node = at.tables[record.__incr__.index][key if type(key) in PLAIN else exact_key(key)]
             else:
                 ingredient = slot.__incr__
-                node = self._at.tables[ingredient.index][NO_KEY if ingredient.key_fields else ()]
+                node = at.tables[ingredient.index][NO_KEY if ingredient.key_fields else ()]
         except (AttributeError, LookupError, TypeError, ValueError):
             pass  # the slow path finds out what it was
         else:
-            if node.hot and self._reads is not None:
-                self._reads[node] = None
-                return node.value
+            reads = self._reads
+            if node.hot and reads is not None:
+                value = node.value
+                if at.tables is not CLOSED:  # no other thread has written before the value was taken
+                    reads[node] = None
+                    return value
         record, key = _parts(slot)
         value = self._slot_value(record, key)
         # spec: read.missing
@@ -105,10 +111,13 @@ class View:
         """Whether there is such a record. Depends on its presence only, not on what is in it."""
         record, key = _parts(slot)
         reader, _, at = self._enter()
-        node = slot_of(self._graph, record, key)
-        present = _value_at(self._graph.find(node, at.revision)) is not ABSENT
-        if reader is not None:
-            reader._reads[self._graph.presence_of(node)] = None
+        graph = self._graph
+        node = slot_of(graph, record, key)
+        with graph.lock:
+            present = _value_at(graph.find(node, graph.bound(at).revision)) is not ABSENT
+            presence = None if reader is None else graph.presence_of(node)
+        if presence is not None:
+            reader.note(presence)
         return present
 
     # spec: read.keys
@@ -117,17 +126,23 @@ class View:
         ingredient = _input(record)
         reader, _, at = self._enter()
         graph = self._graph
-        node = graph.key_set(ingredient)
+        with graph.lock:
+            node = graph.key_set(ingredient)
+            revision = graph.bound(at).revision
+            changed_at = node.changed_at if node.covers(revision) else None
+            known = graph.sorted_keys.get(ingredient.index)
+            if known is None or known[0] != changed_at:
+                known = None
+                slots = list(graph.table(ingredient).items())
+                present = [key for key, slot in slots if _value_at(graph.find(slot, revision)) is not ABSENT]
         if reader is not None:
-            reader._reads[node] = None
-        known = graph.sorted_keys.get(ingredient.index)
-        if known is not None and known[0] == node.changed_at and node.covers(at.revision):
+            reader.note(node)
+        if known is not None:
             return iter(known[1])
-        table = graph.table(ingredient)
-        present = [key for key, slot in table.items() if _value_at(graph.find(slot, at.revision)) is not ABSENT]
         keys = ingredient.sorted_keys(present)
-        if node.covers(at.revision):
-            graph.sorted_keys[ingredient.index] = (node.changed_at, keys)
+        if changed_at is not None:
+            with graph.lock:
+                graph.sorted_keys[ingredient.index] = (changed_at, keys)
         return iter(keys)
 
     # spec: intern.identity
@@ -160,15 +175,17 @@ class View:
             raise TypeError(f"untracked() wants the reason as a non-empty string, not {short_repr(reason)}")
         reader = self._enter()[0]
         if reader is not None:
-            reader._reads[self._graph.untracked_node(reason)] = None
+            reader.note(self._graph.untracked_node(reason))
 
     def _slot_value(self, record: Any, key: Any) -> Any:
         """The record or ABSENT, recorded as read."""
         reader, _, at = self._enter()
-        node = slot_of(self._graph, record, key)
+        graph = self._graph
+        node = slot_of(graph, record, key)
         if reader is not None:
-            reader._reads[node] = None
-        return _value_at(self._graph.find(node, at.revision))
+            reader.note(node)
+        with graph.lock:
+            return _value_at(graph.find(node, graph.bound(at).revision))
 
 
 def _value_at(found: Node | Memo | None) -> Any:

@@ -90,6 +90,10 @@ class Capture:
     )
 
     def __init__(self, graph: Graph, path: str) -> None:
+        with graph.lock:
+            self._take(graph, path)
+
+    def _take(self, graph: Graph, path: str) -> None:
         graph.current()  # what was written is made known to what depends on it
         self.revision = graph.newest
         self.kept = graph.stored

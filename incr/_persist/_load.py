@@ -132,8 +132,12 @@ class LoadJob:
         """Swap the state in; False if there was no file, or no sound one."""
         if self._restored is None:
             return False
-        self._refuse_if_bound()
-        graph, state = self._graph, self._restored.graph
+        with self._graph.lock:
+            self._refuse_if_bound()
+            self._swap(self._graph, self._restored.graph)
+        return True
+
+    def _swap(self, graph: Graph, state: Graph) -> None:
         for ingredient in graph.ingredients:
             if ingredient is not None:
                 state.table(ingredient)
@@ -148,7 +152,6 @@ class LoadJob:
         graph.changes += 1
         graph.stored = self._kept
         graph.listeners.advanced(graph.newest)
-        return True
 
 
 def _classes(data: bytes) -> ClassTable:

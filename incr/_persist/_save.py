@@ -222,12 +222,13 @@ class SaveJob:
     def finish(self) -> tuple[ValueNotStored, ...]:
         """Leave to the graph what the next save need not do again; returns what could not be stored."""
         graph = self._graph
-        if graph.stored is self._capture.kept:
-            for node, value, data in self._fresh:
-                if node.value is value:
-                    node.encoded = data
-            before: Kept = self._capture.kept or NOTHING
-            graph.stored = Kept(self._classes.to_list(), self._instances, before.foreign)
+        with graph.lock:
+            if graph.stored is self._capture.kept:
+                for node, value, data in self._fresh:
+                    if node.value is value:
+                        node.encoded = data
+                before: Kept = self._capture.kept or NOTHING
+                graph.stored = Kept(self._classes.to_list(), self._instances, before.foreign)
         if graph.listeners.any:
             for event in self._unstored:
                 graph.listeners.emit(event)

@@ -1,0 +1,71 @@
+"""Suspicion: what a write tells the calls that it can reach, directly or not.
+
+Law: suspect is not changed. A call that is suspect already only gains a suspect; nothing is walked twice for one write.
+The caller holds the database's lock.
+
+Keeps: suspect.push, high.bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from incr._events import QuerySuspected
+from incr._listeners import Listeners
+from incr._node import SCAN, Node, each_dependent
+
+__all__ = ["LISTED", "spread_bits", "suspect_dependents", "suspect_readers"]
+
+#: More suspects than this are not listed: all dependencies are looked at instead.
+LISTED: Final = 8
+
+
+# spec: suspect.push
+def suspect_dependents(node: Node, revision: int, listeners: Listeners) -> None:
+    """The node was written at *revision*: everything that read it, directly or not, may have changed."""
+    stack = [node]
+    while stack:
+        source = stack.pop()
+        for dependent in each_dependent(source):
+            suspects = dependent.suspects
+            if suspects is None:
+                _close(dependent, [source], source, revision, listeners)
+                stack.append(dependent)
+            elif suspects is not SCAN and source not in suspects:
+                if len(suspects) < LISTED:
+                    suspects.append(source)
+                else:
+                    dependent.suspects = SCAN
+
+
+# spec: high.bits
+def suspect_readers(slot: Node, calls: Iterable[dict[Any, Node]], revision: int, listeners: Listeners) -> None:
+    """Suspect every call that has the slot's bit: HIGH inputs do not know who read them."""
+    bits = slot.bits
+    for table in calls:
+        for node in list(table.values()):  # other threads make rows without the lock
+            if node.bits & bits:
+                if node.suspects is None:
+                    _close(node, SCAN, slot, revision, listeners)
+                else:
+                    node.suspects = SCAN
+
+
+def spread_bits(node: Node, bits: int) -> None:
+    """Dependents learn of new bits even where the outcome is backdated and they do not run."""
+    stack = [node]
+    while stack:
+        for dependent in each_dependent(stack.pop()):
+            if bits & ~dependent.bits:
+                dependent.bits |= bits
+                stack.append(dependent)
+
+
+def _close(node: Node, suspects: list[Node], cause: Node, revision: int, listeners: Listeners) -> None:
+    node.suspects = suspects
+    node.hot = False
+    node.valid_to = revision
+    node.cause = cause
+    if listeners.any:
+        listeners.emit(QuerySuspected(node.ingredient.name, node.ingredient.arguments(node.key)))
