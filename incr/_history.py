@@ -9,7 +9,7 @@ Keeps: history.prune.
 from __future__ import annotations
 
 from _thread import RLock
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort_right
 from typing import Any, Final, final
 
 from incr._node import EMPTY, Memo, Node
@@ -66,7 +66,7 @@ class History:
             if holder is not None:
                 holder.kept.append((node, memo))
             elif node.history is not None:
-                node.history.remove(memo)
+                _drop(node.history, memo)
                 node.history = node.history or None
         at.kept = []
 
@@ -85,18 +85,34 @@ class History:
         if holder is not None:
             holder.kept.append((node, memo))
             if node.history is None:
-                node.history = []
-            node.history.append(memo)
+                node.history = [memo]
+            else:
+                insort_right(node.history, memo, key=_start_of)
 
     def find(self, node: Node, revision: int) -> Node | Memo | None:
         """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
         if node.covers(revision):
             return node
-        for memo in node.history or ():
-            if memo.valid_from <= revision < memo.valid_to and memo.value is not EMPTY:
-                return memo
+        history = node.history
+        if history is not None:
+            # Intervals meet or keep apart, but for a call's own revision, which may be there beside a longer one.
+            place = bisect_right(history, revision, key=_start_of)
+            for memo in reversed(history[max(place - 2, 0) : place]):
+                if revision < memo.valid_to and memo.value is not EMPTY:
+                    return memo
         return None
 
 
 def _revision_of(at: At) -> int:
     return at.revision
+
+
+def _start_of(memo: Memo) -> int:
+    return memo.valid_from
+
+
+def _drop(history: list[Memo], memo: Memo) -> None:
+    place = bisect_left(history, memo.valid_from, key=_start_of)
+    while history[place] is not memo:
+        place += 1
+    del history[place]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -409,4 +410,55 @@ def test_code_of_the_program_runs_without_the_lock(db: incr.Database) -> None:
             loop(db, argument)
         incr.graph(db)
         db.explain(value, "a")
+    db.check_invariant()
+
+
+@pytest.mark.spec("thread.single")
+@pytest.mark.parametrize("first", [True, False])
+def test_what_runs_in_the_middle_of_a_body_in_another_context_does_not_wait_for_it(
+    db: incr.Database, first: bool
+) -> None:
+    """A callback of an event loop that a body steps, for example: nobody could end such a wait."""
+    ran: list[str] = []
+
+    @incr.query
+    def body(db: incr.View) -> str:
+        ran.append("body")
+        text = db[Text, "a"].text
+        if len(ran) % 2:
+            assert contextvars.Context().run(body, database) == text
+        return text
+
+    database = db
+    db.set(Text("a", text="x"))
+    assert body(db) == "x"
+    assert len(ran) == 2
+    if not first:
+        db.set(Text("a", text="y"))
+        assert body(db) == "y"
+        assert len(ran) == 4
+    db.check_invariant()
+
+
+@pytest.mark.spec("history.prune")
+@pytest.mark.spec("history.snapshot")
+def test_thousands_of_snapshots_of_one_slot(db: incr.Database) -> None:
+    @incr.query
+    def length(db: incr.View, name: str) -> int:
+        return len(db[Text, name].text)
+
+    snapshots = []
+    for number in range(2000):
+        db.set(Text("a", text="x" * number))
+        assert length(db, "a") == number
+        snapshots.append(db.snapshot())
+    assert db.statistics().pinned == 1999
+    assert [length(one, "a") for one in snapshots[::97]] == list(range(2000))[::97]
+    for one in snapshots[::2]:
+        one.close()
+    assert [length(one, "a") for one in snapshots[1::2]] == list(range(2000))[1::2]
+    db.check_invariant()
+    for one in snapshots:
+        one.close()
+    assert db.statistics().pinned == 0
     db.check_invariant()
