@@ -125,6 +125,10 @@ class HandLoop:
         for task in self.tasks:
             task.close()
 
+    async def pause(self) -> None:
+        """Let the loop choose who goes on."""
+        await pause()
+
     async def gather(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Task]:
         """Run them as children of the calling task, which waits for all of them; cancelled with it, as in a nursery.
 

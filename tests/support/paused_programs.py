@@ -7,12 +7,13 @@ dict and calls without memos.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import incr
-from hand_loop import Cancelled, HandLoop, Task, pause
+from hand_loop import Cancelled
 
 __all__ = ["CELLS", "RARES", "Cell", "Inputs", "Program", "Rare", "ask", "call", "from_scratch", "random_program"]
 
@@ -47,6 +48,25 @@ Inputs = dict[tuple[type[Any], int], int]
 Outcome = tuple[str, Any]
 
 
+class Child(Protocol):
+    """How a task ended."""
+
+    value: Any
+    error: BaseException | None
+
+
+class Loop(Protocol):
+    """What bodies ask of the loop that they run on."""
+
+    async def pause(self) -> None:
+        """Let others go on."""
+        ...
+
+    async def gather(self, *coroutines: Coroutine[Any, Any, Any]) -> Sequence[Child]:
+        """Run them as children of the calling task."""
+        ...
+
+
 @dataclass(eq=False)
 class Definition:
     """The body of one query."""
@@ -61,7 +81,7 @@ class Program:
     """Definitions, the loop that their tasks run on, and what is running and has run."""
 
     definitions: list[Definition]
-    loop: HandLoop
+    loop: Loop
     db: incr.Database
     running: set[tuple[int, int]] = field(default_factory=set)
     ran: list[tuple[int, int]] = field(default_factory=list)
@@ -70,7 +90,7 @@ class Program:
 # --- making one -------------------------------------------------------------------------------------------------------
 
 
-def random_program(random: Random, loop: HandLoop, db: incr.Database, size: int) -> Program:
+def random_program(random: Random, loop: Loop, db: incr.Database, size: int) -> Program:
     """A program of *size* definitions."""
     definitions: list[Definition] = []
     for number in range(size):
@@ -204,14 +224,14 @@ class Live:
         return await call(self.db, self.program, number)
 
     async def pause(self) -> None:
-        await pause()
+        await self.program.loop.pause()
 
     async def group(self, numbers: tuple[int, ...]) -> list[int | None]:
         children = await self.program.loop.gather(*(self.call(number) for number in numbers))
         return [_value_of(child) for child in children]
 
 
-def _value_of(child: Task) -> int | None:
+def _value_of(child: Child) -> int | None:
     if child.error is None:
         value: int = child.value
         return value
