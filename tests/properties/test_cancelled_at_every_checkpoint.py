@@ -1,7 +1,7 @@
 """A workload of calls in tasks is run once to count its steps, and then again for each step, cancelled there.
 
-What is cancelled is everything, or one call of one caller, while the others go on. Whatever it is and whenever it comes:
-nobody hangs, nothing is left in flight or pinned, and every answer is what the program gives from scratch.
+What is cancelled is everything, or one call of one caller, while the others go on. Whatever it is and whenever it
+comes: nobody hangs, nothing is left in flight or pinned, and every answer is what the program gives from scratch.
 A failure names the seed, the step and the victim; INCR_SEED=<seed> runs that workload alone.
 """
 
@@ -20,7 +20,7 @@ from hypothesis import settings
 import incr
 from hand_loop import HandLoop
 from paused_programs import CELLS, RARES, Cell, Definition, Inputs, Program, Rare, ask, from_scratch, random_program
-from struck_loops import CANCELLED, EVERYBODY, AsyncioLoop, Attempt, StruckLoop, TrioLoop
+from struck_loops import EVERYBODY, AsyncioLoop, Attempt, StruckLoop, TrioLoop
 from tasks import no_trace
 
 #: 60 examples in the usual profile are 5 workloads, the deep one's 5,000 are 416.

@@ -1,7 +1,7 @@
 """trio and asyncio with every step counted, and a cancellation that strikes at the step that the test names.
 
-The callers of one run are tasks. Each makes its calls through `attempt`, which can be cancelled alone: a cancel scope on
-trio, `task.cancel()` on asyncio. Both schedulers are deterministic here, so one run without a strike counts the steps,
+The callers of one run are tasks. Each makes its calls through `attempt`, which can be cancelled alone: a cancel scope
+on trio, `task.cancel()` on asyncio. Both schedulers are deterministic here, so one run without a strike counts the steps,
 and the run that is struck at step k has gone exactly the same way until then.
 """
 
@@ -16,15 +16,13 @@ from typing import Any, Final, Protocol, final
 import trio
 import trio._core._run as trio_run
 
-__all__ = ["CANCELLED", "EVERYBODY", "AsyncioLoop", "Caller", "Child", "StruckLoop", "TrioLoop"]
+__all__ = ["EVERYBODY", "AsyncioLoop", "Caller", "Child", "StruckLoop", "TrioLoop"]
 
-#: The answer of an attempt that was cancelled.
-CANCELLED: Final = object()
 #: As the victim: the whole run is cancelled.
 EVERYBODY: Final = -1
 
-#: ``attempt(function)`` awaits ``function()``; CANCELLED if that was cancelled.
-Attempt = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+#: ``attempt(function)`` awaits ``function()``, which may be cancelled: nothing comes up then.
+Attempt = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 Caller = Callable[[Attempt], Coroutine[Any, Any, None]]
 
 
@@ -114,10 +112,9 @@ class TrioLoop(trio.abc.Instrument):
         self._going = False
 
     def _attempts_of(self, number: int) -> Attempt:
-        async def attempt(function: Callable[[], Awaitable[Any]]) -> Any:
+        async def attempt(function: Callable[[], Awaitable[None]]) -> None:
             with trio.CancelScope() as self._scopes[number]:
-                return await function()
-            return CANCELLED
+                await function()
 
         return attempt
 
@@ -221,16 +218,15 @@ class AsyncioLoop:
             task.cancel()
 
     def _attempts_of(self, number: int) -> Attempt:
-        async def attempt(function: Callable[[], Awaitable[Any]]) -> Any:
+        async def attempt(function: Callable[[], Awaitable[None]]) -> None:
             self._attempting.add(number)
             try:
-                return await function()
+                await function()
             except asyncio.CancelledError:
                 task = self._tasks[number]
                 if self._victim == EVERYBODY or self.hung:
                     raise
                 task.uncancel()
-                return CANCELLED
             finally:
                 self._attempting.discard(number)
 
