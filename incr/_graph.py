@@ -443,7 +443,7 @@ class Graph:
         assert revisions == sorted(set(revisions)), "pins are not ascending"
         assert all(pin.users > 0 for pin in self.pins), "a pin without users"
         kept = sum(len(pin.kept) for pin in self.pins)
-        nodes = [*self.presence.values(), *self.key_sets.values(), *(n for t in self.tables for n in t.values())]
+        nodes = [*self.presence.values(), *self.key_sets.values(), *(n for t in self.tables for n in list(t.values()))]
         assert kept == sum(len(node.history or ()) for node in nodes), "history that no pin needs"
 
 

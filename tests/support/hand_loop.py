@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextvars
 from asyncio import events
-from collections.abc import Coroutine, Generator
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, final
 
@@ -96,10 +97,22 @@ class HandLoop:
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []
+        self._calls: deque[Callable[[], None]] = deque()
+        self._closed = False
 
     def create_future(self) -> Future:
         """Called by incr, where it has to wait."""
         return Future()
+
+    def call_soon_threadsafe(self, function: Callable[[], None]) -> None:
+        """Called by incr in another thread, to wake a task here.
+
+        Raises:
+            RuntimeError: the loop has ended.
+        """
+        if self._closed:
+            raise RuntimeError("the loop is closed")
+        self._calls.append(function)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Task:
         """A task that has not begun."""
@@ -109,6 +122,8 @@ class HandLoop:
 
     def ready(self) -> list[Task]:
         """The tasks that can go on; those that have ended are forgotten."""
+        while self._calls:
+            self._calls.popleft()()
         self.tasks = [task for task in self.tasks if not task.ended.done()]
         return [task for task in self.tasks if task.ready]
 
@@ -122,6 +137,7 @@ class HandLoop:
 
     def close(self) -> None:
         """Drop the tasks that have not ended, after a failure: nobody is going to step them."""
+        self._closed = True
         for task in self.tasks:
             task.close()
 

@@ -7,8 +7,9 @@ dict and calls without memos.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -66,6 +67,10 @@ class Loop(Protocol):
         """Run them as children of the calling task."""
         ...
 
+    def in_threads(self, functions: list[Callable[[], Any]]) -> Sequence[Child]:
+        """Call each in a thread of its own; asked by programs with threads only."""
+        ...
+
 
 @dataclass(eq=False)
 class Definition:
@@ -85,19 +90,24 @@ class Program:
     db: incr.Database
     running: set[tuple[int, int]] = field(default_factory=set)
     ran: list[tuple[int, int]] = field(default_factory=list)
+    #: Called where a body begins and where it ends; may raise.
+    hazard: Callable[[], None] = lambda: None
 
 
 # --- making one -------------------------------------------------------------------------------------------------------
 
 
-def random_program(random: Random, loop: Loop, db: incr.Database, size: int) -> Program:
-    """A program of *size* definitions."""
+def random_program(random: Random, loop: Loop, db: incr.Database, size: int, *, threads: bool = False) -> Program:
+    """A program of *size* definitions, some of which call others in *threads*."""
     definitions: list[Definition] = []
     for number in range(size):
         awaited = random.random() < 0.7
         # A plain body cannot await, so it calls plain ones only.
         below = [low for low in range(number) if awaited or not definitions[low].awaited]
         steps = [_random_step(random, below, awaited) for _ in range(random.randint(1, 5))]
+        plain = [low for low in below if not definitions[low].awaited]
+        if threads and plain and random.random() < 0.3:
+            steps.append(("threads", tuple(random.choices(plain, k=random.randint(1, 3)))))
         definitions.append(Definition(awaited, random.choice([2, 3, 1000]), steps))
     return Program(definitions, loop, db)
 
@@ -171,7 +181,9 @@ async def _body(live: Live, program: Program, number: int) -> int:
     assert running not in program.running, f"call {number} runs twice at once at revision {running[1]}"
     program.running.add(running)
     try:
+        program.hazard()
         value = await _interpret(program.definitions[number], live)
+        program.hazard()
     except Exception:
         program.ran.append(running)
         raise
@@ -228,6 +240,14 @@ class Live:
 
     async def group(self, numbers: tuple[int, ...]) -> list[int | None]:
         children = await self.program.loop.gather(*(self.call(number) for number in numbers))
+        return [_value_of(child) for child in children]
+
+    def threads(self, numbers: tuple[int, ...]) -> list[int | None]:
+        calls = [partial(plain, self.db, self.program, number) for number in numbers]
+        children = self.program.loop.in_threads(calls)
+        for child in children:
+            if isinstance(child.error, Cancelled):
+                raise child.error
         return [_value_of(child) for child in children]
 
 
@@ -290,6 +310,13 @@ class Scratch:
                 values.append(None)
         return values
 
+    def threads(self, numbers: tuple[int, ...]) -> list[int | None]:
+        values: list[int | None] = []
+        for number in numbers:
+            outcome = from_scratch(self.program, self.inputs, self.at, number)
+            values.append(outcome[1] if outcome[0] == "value" else None)
+        return values
+
 
 def from_scratch(program: Program, inputs: Inputs, revision: int, number: int) -> Outcome:
     """What `ask` gives on a database without memos that holds *inputs*."""
@@ -347,6 +374,8 @@ async def _do(step: Step, total: int, reader: Live | Scratch) -> int:
                 return total + len(error.args)
         case ("group", numbers):
             return total + sum(_or(value, 13) for value in await reader.group(numbers))
+        case ("threads", numbers):
+            return total + sum(_or(value, 17) for value in reader.threads(numbers))
         case ("pause",):
             await reader.pause()
             return total

@@ -1,8 +1,8 @@
 """trio and asyncio with every step counted, and a cancellation that strikes at the step that the test names.
 
 The callers of one run are tasks. Each makes its calls through `attempt`, which can be cancelled alone: a cancel scope
-on trio, `task.cancel()` on asyncio. Both schedulers are deterministic here, so one run without a strike counts the steps,
-and the run that is struck at step k has gone exactly the same way until then.
+on trio, `task.cancel()` on asyncio. Both schedulers are deterministic here, so one run without a strike counts the
+steps, and the run that is struck at step k has gone exactly the same way until then.
 """
 
 from __future__ import annotations
