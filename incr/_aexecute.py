@@ -18,7 +18,7 @@ from incr._graph import At, Graph
 from incr._loop import checkpoint, in_fresh_task
 from incr._node import Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull, take_over
+from incr._pull import Pull
 from incr._running import put_back, running
 from incr._view import View
 
@@ -42,30 +42,31 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
 
 async def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
     at = graph.hold(at)
+    pulling = Pull(graph, node, at, parent)
     try:
-        pulling = Pull(graph, node, at, parent)
         while True:
             job = pulling.next()
             if job is None:
                 return pulling.outcome
             target = job.node
             if target.ingredient.awaited:
-                outcome = await _perform(graph, job)
+                outcome = await _perform(graph, pulling, job)
             else:
-                outcome = perform(graph, job)
+                outcome = perform(graph, pulling, job)
             if target is node:
                 return outcome
     finally:
+        pulling.close()
         graph.release(at)
 
 
-async def _perform(graph: Graph, job: Frame | Waiter) -> Any:
+async def _perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
     """Run the body, or wait for the task that does; the outcome."""
     if type(job) is Waiter:
         outcome = await join(graph, job)
         if outcome is not LEAD:
             return outcome
-        job = take_over(graph, job)
+        job = pulling.take_over(job)
     assert type(job) is Frame
     frame = job
     parent = frame.parent

@@ -17,7 +17,7 @@ from incr._frame import Frame
 from incr._graph import At, Graph
 from incr._node import Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull, take_over
+from incr._pull import Pull
 from incr._running import running
 from incr._view import View
 
@@ -69,27 +69,28 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
 def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
     """The outcome of a plain call at *at*, or at a newer revision if that was written over before anybody held it."""
     at = graph.hold(at)
+    pulling = Pull(graph, node, at, parent)
     try:
-        pulling = Pull(graph, node, at, parent)
         while True:
             job = pulling.next()
             if job is None:
                 return pulling.outcome
             target = job.node
-            outcome = perform(graph, job)
+            outcome = perform(graph, pulling, job)
             if target is node:
                 return outcome
     finally:
+        pulling.close()
         graph.release(at)
 
 
-def perform(graph: Graph, job: Frame | Waiter) -> Any:
+def perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
     """Run the body, or wait for the thread that does; the outcome."""
     if type(job) is Waiter:
         outcome = join_blocking(graph, job)
         if outcome is not LEAD:
             return outcome
-        job = take_over(graph, job)
+        job = pulling.take_over(job)
     assert type(job) is Frame
     return run(job)
 

@@ -12,6 +12,7 @@ Keeps: memo.consistency, error.outcome, error.interrupt.
 
 from __future__ import annotations
 
+from _thread import RLock
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +20,7 @@ from incr._depth import stack_is_deep
 from incr._execute import DEPTH_STEP
 from incr._flight import leave
 from incr._frame import Frame
-from incr._graph import CLOSED
+from incr._graph import CLOSED, At, Graph
 from incr._node import NEVER, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
 from incr._running import put_back, running
@@ -55,18 +56,44 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     frame = node.flight = Frame(graph, at, node, parent, ())
     if table.setdefault(key, node) is not node:
         return None  # another thread was faster
-    lock = graph.lock
-    lock.acquire()  # here a `with` costs twice as much
+    held = False
     try:
-        if at.tables is CLOSED and not at.users:
+        held = _hold(graph, at)
+        if not held:
             leave(frame)  # another thread has written before anybody held this revision
             return None
-        at.users += 1
-    finally:
-        lock.release()
-    frame.token = running.set(frame)
-    frame.began = perf_counter()
+        frame.token = running.set(frame)
+        frame.began = perf_counter()
+    except BaseException:  # an interrupt, and nobody has the frame yet who could give it up
+        if running.get() is frame:
+            running.set(parent)
+        frame.finish()
+        with graph.lock:
+            leave(frame)
+            if held:
+                graph.release(at)
+        raise
     return frame
+
+
+def _hold(graph: Graph, at: At) -> bool:
+    """Bind one more reader to *at*, unless it is over."""
+    lock = graph.lock
+    try:
+        lock.acquire()  # here a `with` costs twice as much
+        held = at.tables is not CLOSED or at.users > 0
+        if held:
+            at.users += 1
+        return held
+    finally:
+        _release(lock)
+
+
+def _release(lock: RLock) -> None:
+    try:
+        lock.release()
+    except RuntimeError:
+        return  # an interrupt came while the lock was waited for
 
 
 def end_first(frame: Frame, value: Any) -> Any:
@@ -74,8 +101,8 @@ def end_first(frame: Frame, value: Any) -> Any:
     seconds = perf_counter() - frame.began
     graph, node, at, parent = frame._graph, frame.node, frame.at, frame.parent
     lock = graph.lock
-    lock.acquire()
     try:
+        lock.acquire()
         usual = not (
             at.tables is CLOSED
             or node.valid_from != NEVER
@@ -93,7 +120,7 @@ def end_first(frame: Frame, value: Any) -> Any:
             frame.finish()
             at.users -= 1
     finally:
-        lock.release()
+        _release(lock)
     if not usual:
         return _end(frame, value, seconds)
     running.reset(frame.token)

@@ -332,8 +332,8 @@ class Graph:
             if type(node.value) is Stored:
                 node.value = outcome
         else:
+            node.changed_at = revision  # first: an interrupt in between may cost an execution, but hides no change
             node.value = outcome
-            node.changed_at = revision
             node.encoded = None
         self._settle(node, revision)
         return node.value
@@ -350,9 +350,10 @@ class Graph:
                 bits |= dependency.bits
                 link(dependency, node)
         node.dependencies, node.bits = dependencies, bits
-        node.value, node.hot = outcome, True
         node.changed_at = node.valid_from = node.ran_at = revision
+        node.value = outcome
         node.valid_to, node.suspects = OPEN, None
+        node.hot = True  # last: what an interrupt leaves behind before is looked at again
 
     # spec: history.publish
     def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Any:

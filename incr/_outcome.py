@@ -9,7 +9,6 @@ Keeps: memo.backdate, memo.equality, memo.shared, error.outcome, error.note, err
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from incr._errors import MutatedValueError
@@ -34,16 +33,15 @@ class _Note(str):
     __slots__ = ()
 
 
-def begin(graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> Frame:
-    """A frame that has claimed the call's flight. The caller holds the lock."""
-    frame = Frame(graph, at, node, parent, through)
+def begin(frame: Frame) -> None:
+    """Claim the call's flight for the frame. The caller holds the lock."""
+    at = frame.at
     if at.poison is not None:
-        frame.cycle = at.poison.get(node)
+        frame.cycle = at.poison.get(frame.node)
         if frame.cycle is not None:
             note_cycle(frame)
-    claim(frame)
     at.users += 1
-    return frame
+    claim(frame)
 
 
 def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:

@@ -16,17 +16,17 @@ from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
 from incr._loop import ThreadWakeup, new_wakeup
 from incr._node import NEVER, Memo, Node, Stored
-from incr._outcome import begin
+from incr._outcome import abandon, begin
 from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
 
-__all__ = ["Pull", "take_over"]
+__all__ = ["Pull"]
 
 
 @final
 class Pull:
     """One reader's way to the outcome of *node* at *at*, which it holds."""
 
-    __slots__ = ("_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "outcome")
+    __slots__ = ("_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "claimed", "outcome")
 
     def __init__(self, graph: Graph, node: Node, at: At, parent: Frame | None) -> None:
         self._graph = graph
@@ -36,6 +36,8 @@ class Pull:
         self._steps: Steps | None = None
         self._reply: Any = None
         self._holder: Node | Memo = node
+        #: The last frame that claimed a call for this reader: whoever pulls gives it up if it comes to no end.
+        self.claimed: Frame | None = None
         #: What was asked for, once `next` has returned None.
         self.outcome: Any = None
 
@@ -103,10 +105,20 @@ class Pull:
                         return enlist(graph, flight, parent, through, ThreadWakeup())
             if path is not None:
                 return path
-        return begin(graph, at, target, parent, through)
+        frame = self.claimed = Frame(graph, at, target, parent, through)
+        begin(frame)
+        return frame
 
+    def take_over(self, waiter: Waiter) -> Frame:
+        """The frame of a follower that was told to lead."""
+        graph = self._graph
+        with graph.lock:
+            frame = self.claimed = Frame(graph, waiter.at, waiter.node, waiter.frame, waiter.through)
+            begin(frame)
+            return frame
 
-def take_over(graph: Graph, waiter: Waiter) -> Frame:
-    """The frame of a follower that was told to lead."""
-    with graph.lock:
-        return begin(graph, waiter.at, waiter.node, waiter.frame, waiter.through)
+    def close(self) -> None:
+        """The reader goes its way. An interrupt may have come between the claim and the body."""
+        frame = self.claimed
+        if frame is not None and not frame.finished and flight_of(frame.node, frame.at) is frame:
+            abandon(frame)
