@@ -1,6 +1,6 @@
 """What snapshots, shared calls and threads cost.
 
-Usage: python benchmarks/views.py [--memos N]. Runs in an environment in which incr and trio are installed; prints a table.
+Usage: python benchmarks/views.py [--memos N], where incr and trio are installed; prints a table.
 Law: sizes are compared within this one process; nothing here decides a test.
 """
 

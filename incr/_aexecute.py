@@ -41,9 +41,9 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
 
 
 async def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
-    at = graph.hold(at)
     pulling = Pull(graph, node, at, parent)
     try:
+        pulling.open()
         while True:
             job = pulling.next()
             if job is None:
@@ -56,8 +56,11 @@ async def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             if target is node:
                 return outcome
     finally:
-        pulling.close()
-        graph.release(at)
+        try:
+            pulling.close()
+        except BaseException:  # an interrupt, and nobody comes after this
+            pulling.close()
+            raise
 
 
 async def _perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
@@ -80,9 +83,10 @@ async def _perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
 
 
 async def _run(frame: Frame) -> Any:
-    token = running.set(frame)
     outcome: Any
+    before = running.get()
     try:
+        running.set(frame)
         await checkpoint()
         began = perf_counter()
         try:
@@ -96,4 +100,4 @@ async def _run(frame: Frame) -> Any:
         abandon(frame)
         raise
     finally:
-        put_back(token)
+        put_back(frame, before)

@@ -68,9 +68,9 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
 # spec: memo.consistency
 def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
     """The outcome of a plain call at *at*, or at a newer revision if that was written over before anybody held it."""
-    at = graph.hold(at)
     pulling = Pull(graph, node, at, parent)
     try:
+        pulling.open()
         while True:
             job = pulling.next()
             if job is None:
@@ -80,8 +80,11 @@ def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             if target is node:
                 return outcome
     finally:
-        pulling.close()
-        graph.release(at)
+        try:
+            pulling.close()
+        except BaseException:  # an interrupt, and nobody comes after this
+            pulling.close()
+            raise
 
 
 def perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
@@ -109,10 +112,11 @@ def run(frame: Frame) -> Any:
 
 # spec: frame.bound
 def _run(frame: Frame) -> Any:
-    token = running.set(frame)
-    began = perf_counter()
     outcome: Any
+    before = running.get()
     try:
+        running.set(frame)
+        began = perf_counter()
         try:
             outcome = frame.node.ingredient.invoke(frame, frame.node.key)
         except NOT_OUTCOMES:
@@ -124,7 +128,7 @@ def _run(frame: Frame) -> Any:
         abandon(frame)
         raise
     finally:
-        running.reset(token)
+        running.set(before)
 
 
 def refuse_colour(ingredient: Any, view: View, arguments: tuple[Any, ...]) -> None:

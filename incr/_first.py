@@ -20,10 +20,10 @@ from incr._depth import stack_is_deep
 from incr._execute import DEPTH_STEP
 from incr._flight import leave
 from incr._frame import Frame
-from incr._graph import CLOSED, At, Graph
+from incr._graph import CLOSED, Graph
 from incr._node import NEVER, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._running import put_back, running
+from incr._running import running
 
 __all__ = ["begin_first", "end_first", "fail_first"]
 
@@ -54,37 +54,34 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
         return None
     node = Node(ingredient, key)
     frame = node.flight = Frame(graph, at, node, parent, ())
-    if table.setdefault(key, node) is not node:
-        return None  # another thread was faster
-    held = False
     try:
-        held = _hold(graph, at)
-        if not held:
+        if table.setdefault(key, node) is not node:
+            return None  # another thread was faster
+        if not _hold(graph, frame):
             leave(frame)  # another thread has written before anybody held this revision
             return None
         frame.token = running.set(frame)
         frame.began = perf_counter()
+        return frame
     except BaseException:  # an interrupt, and nobody has the frame yet who could give it up
         if running.get() is frame:
             running.set(parent)
-        frame.finish()
         with graph.lock:
             leave(frame)
-            if held:
-                graph.release(at)
+            graph.release(frame)
+        frame.finish()
         raise
-    return frame
 
 
-def _hold(graph: Graph, at: At) -> bool:
-    """Bind one more reader to *at*, unless it is over."""
-    lock = graph.lock
+def _hold(graph: Graph, frame: Frame) -> bool:
+    """Bind the frame to its revision, unless that is over."""
+    at, lock = frame.at, graph.lock
     try:
         lock.acquire()  # here a `with` costs twice as much
-        held = at.tables is not CLOSED or at.users > 0
-        if held:
-            at.users += 1
-        return held
+        if at.tables is CLOSED and not at.users:
+            return False
+        at.users, frame.held = at.users + 1, at
+        return True
     finally:
         _release(lock)
 
@@ -116,15 +113,15 @@ def end_first(frame: Frame, value: Any) -> Any:
         if usual:
             graph.publish_first(node, at.revision, value, tuple(frame._reads))
             node.cost = seconds
+            at.users, frame.held = at.users - 1, None
             node.flight = None
             frame.finish()
-            at.users -= 1
     finally:
         _release(lock)
     if not usual:
         return _end(frame, value, seconds)
-    running.reset(frame.token)
-    frame.token = None
+    token, frame.token = frame.token, None
+    running.reset(token)
     if parent is not None:
         parent.note(node)
     return value
@@ -156,5 +153,8 @@ def _leave(frame: Frame) -> None:
     if not frame.finished:
         abandon(frame)
     if frame.token is not None:
-        put_back(frame.token)
-        frame.token = None
+        token, frame.token = frame.token, None
+        try:
+            running.reset(token)
+        except ValueError:
+            return  # closed from outside of its task, whose context is gone: there is nothing to put back

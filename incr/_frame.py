@@ -39,8 +39,8 @@ class Frame(View):
     """One running call."""
 
     __slots__ = (
-        "at", "began", "cycle", "depth", "hops", "leaderless", "next_flight", "node", "parent", "through", "token",
-        "waiters",
+        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "through",
+        "token", "waiters",
     )  # fmt: skip
 
     #: When the body began, and what `running` was before: set and used by `_first` alone.
@@ -50,6 +50,8 @@ class Frame(View):
     def __init__(self, graph: Graph, at: At, node: Node, parent: Frame | None, through: Sequence[Node]) -> None:
         self._graph = graph
         self._at = self.at = at
+        #: The revision that is pinned, while the call runs.
+        self.held: At | None = None
         self._reads = {}
         self._sync = not node.ingredient.awaited
         self.node = node
@@ -97,10 +99,7 @@ class Frame(View):
 
     def finish(self) -> None:
         """The call has ended: later reads through this frame raise."""
-        self._at = _FINISHED
-        self._reads = None
-        self.parent = None
-        self.through = ()
+        self._at, self._reads, self.parent, self.through = _FINISHED, None, None, ()
 
 
 # spec: frame.outer
@@ -110,7 +109,11 @@ def enter_outer(graph: Graph, at: At | None) -> tuple[Frame | None, Any, At]:
     Within a query of the same database the read belongs to the running call, and is answered as of its revision.
     """
     frame = running.get()
-    if frame is None or frame.finished:
+    if frame is not None and frame.finished:
+        # The caller is a task that outlived the call; or an interrupt came before this could be put back.
+        running.set(None)
+        frame = None
+    if frame is None:
         return None, None, graph.current() if at is None else at
     # spec: frame.databases
     if frame._graph is not graph:

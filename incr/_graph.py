@@ -10,12 +10,12 @@ Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock.
 from __future__ import annotations
 
 from _thread import RLock
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias, final
 
 from incr._checks import ValueChecks
 from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QueryVerified
-from incr._history import CLOSED, At, History
+from incr._history import CLOSED, At, History, Holder
 from incr._listeners import Listeners
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
 from incr._revision import OPEN, Revision
@@ -38,6 +38,8 @@ class Unseen:
 
 #: Slot, record or ABSENT, durability, and whether that is the value that was last looked at.
 Change: TypeAlias = tuple[Node, Any, int, bool]
+#: Node, its new value, whether hits may take that, and whether it is the value that was last looked at.
+_Step: TypeAlias = tuple[Node, Any, bool, bool]
 
 
 @final
@@ -84,6 +86,8 @@ class Graph:
         #: The ingredients of `tables`; None where this database has not met the index yet.
         self.ingredients: list[Any] = []
         self.at = At(0, self.tables)
+        #: Whether a walk of the log has begun and not come to its end.
+        self._walking = False
         #: What was written since the last read, as it was before.
         self.log: dict[Node, Unseen] = {}
         self.history = History(self.lock)
@@ -178,16 +182,18 @@ class Graph:
             with self.lock:
                 at = self.at
                 if at.tables is CLOSED:
-                    self._walk_log()
+                    torn, self._walking = self._walking, True
+                    self._walk_log(torn)
                     at = self.at = At(self.newest, self.tables)
+                    self.log, self._walking = {}, False
         return at
 
-    def hold(self, at: At) -> At:
-        """Bind one more reader to *at*, which is returned: or to the newest revision, if *at* was written over before
+    def hold(self, holder: Holder, at: At) -> At:
+        """Bind *holder* to *at*, which is returned: or to the newest revision, if *at* was written over before
         anybody was bound to it. Goes with `release`."""
         with self.lock:
             at = self.bound(at)
-            at.users += 1
+            at.users, holder.held = at.users + 1, at
         return at
 
     def bound(self, at: At) -> At:
@@ -222,64 +228,83 @@ class Graph:
         The caller has left out what does not change, says what is back at the value that was last looked at, and
         holds the lock. Returns the revision.
         """
-        changes = list(changes)
-        if not changes:
+        revision = self.newest + 1
+        steps = [step for change in changes for step in self._steps(*change)]
+        if not steps:
             return self.newest
-        at = self.at
-        if at.tables is not CLOSED:
-            at.tables = CLOSED
-            if at.users:
-                self.pins.append(at)
-        self.newest = revision = self.newest + 1
-        self.changes += 1
-        for slot, value, durability, back in changes:
-            self._write_slot(slot, value, durability, revision, back)
+        events = self._write_events(steps, revision) if self.listeners.any else ()
+        steps.reverse()
+        try:
+            self._apply(steps, revision)
+        except BaseException:  # an interrupt: what is begun is brought to its end
+            self._apply(steps, revision)
+            raise
+        for event in events:
+            self.listeners.emit(event)
         self.listeners.advanced(revision)
         return revision
 
-    def _write_slot(self, slot: Node, value: Any, durability: int, revision: int, back: bool) -> None:
-        ingredient = slot.ingredient
+    def _steps(self, slot: Node, value: Any, durability: int, back: bool) -> Iterator[_Step]:
+        """What changes with a slot: the slot, its presence, the set of keys. Nothing is changed here but bits."""
         if durability == 2:  # from now on readers take the bit instead of a link
-            slot.bits = 1 << ingredient.index
-        toggled = (value is ABSENT) is not (slot.value is ABSENT)
-        self._change(slot, value, revision, back)
-        slot.hot = value is not ABSENT
-        if toggled:
+            slot.bits = 1 << slot.ingredient.index
+        there = value is not ABSENT
+        yield slot, value, there, back
+        if there is not (slot.value is not ABSENT):
             presence = self.presence.get(slot)
             if presence is not None:
                 presence.bits |= slot.bits
                 unseen = self.log.get(presence)
-                back = unseen is not None and unseen.value is (value is not ABSENT)
-                self._change(presence, value is not ABSENT, revision, back)
-            keys = self.key_sets.get(ingredient.index)
+                yield presence, there, False, unseen is not None and unseen.value is there
+            keys = self.key_sets.get(slot.ingredient.index)
             if keys is not None:
-                self._change(keys, True, revision, back=False)
-        if self.listeners.any:
-            event = InputRemoved if value is ABSENT else InputSet
-            self.listeners.emit(event(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
+                yield keys, True, False, False
+
+    def _write_events(self, steps: list[_Step], revision: int) -> list[InputSet | InputRemoved]:
+        events: list[InputSet | InputRemoved] = []
+        for slot, _value, there, _back in steps:
+            ingredient = slot.ingredient
+            if ingredient.kind == "input":
+                kind = InputSet if there else InputRemoved
+                events.append(kind(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
+        return events
+
+    def _apply(self, steps: list[_Step], revision: int) -> None:
+        """Take the steps, the last one first. Whoever was interrupted may do it again."""
+        at = self.at
+        at.tables = CLOSED
+        if at.users and (not self.pins or self.pins[-1] is not at):
+            self.pins.append(at)
+        self.newest = revision
+        self.changes += 1
+        while steps:
+            node, value, hot, back = steps[-1]
+            if node.valid_from != revision or node.value is not value:
+                self._change(node, value, hot, revision, back)
+            steps.pop()
 
     # spec: memo.aba
-    def _change(self, node: Node, value: Any, revision: int, back: bool) -> None:
+    def _change(self, node: Node, value: Any, hot: bool, revision: int, back: bool) -> None:
         if self.pins:
             self.history.keep(node, Memo(node.value, node.changed_at, node.valid_from, revision))
+        changed_at = revision
         if back:  # nobody can be bound to the revisions in between: for all readers nothing has changed
-            node.changed_at = self.log.pop(node).changed_at
-        else:
-            if node.dependents is not None or node.bits:
-                self.log.setdefault(node, Unseen(revision, node.value, node.changed_at))
-            node.changed_at = revision
-        node.value = value
-        node.valid_from = revision
-        node.encoded = None
+            changed_at = self.log[node].changed_at
+        elif node.dependents is not None or node.bits:
+            self.log.setdefault(node, Unseen(revision, node.value, node.changed_at))
+        node.encoded, node.changed_at, node.value, node.hot, node.valid_from = None, changed_at, value, hot, revision
+        if back:
+            del self.log[node]
 
     # spec: suspect.deferred
-    def _walk_log(self) -> None:
-        log, self.log = self.log, {}
+    def _walk_log(self, torn: bool) -> None:
+        """Make suspect what the writes can reach. *torn*: an earlier walk of the same writes was interrupted."""
+        seen: set[Node] | None = set() if torn else None
         for node in list(self.untracked.values()):
             node.changed_at = node.valid_from = self.newest
-            suspect_dependents(node, self.at.revision + 1, self.listeners)
-        for node, unseen in log.items():
-            suspect_dependents(node, unseen.revision, self.listeners)
+            suspect_dependents(node, self.at.revision + 1, self.listeners, seen)
+        for node, unseen in self.log.items():
+            suspect_dependents(node, unseen.revision, self.listeners, seen)
             if node.bits:
                 tables = zip(self.ingredients, self.tables, strict=True)
                 calls = [table for ingredient, table in tables if ingredient is not None and ingredient.kind == "query"]

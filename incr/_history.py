@@ -9,12 +9,12 @@ Keeps: history.prune.
 from __future__ import annotations
 
 from _thread import RLock
-from bisect import bisect_left, bisect_right, insort_right
-from typing import Any, Final, final
+from bisect import bisect_left, bisect_right
+from typing import Any, Final, Protocol, final
 
 from incr._node import EMPTY, Memo, Node
 
-__all__ = ["CLOSED", "At", "History"]
+__all__ = ["CLOSED", "At", "History", "Holder"]
 
 #: The tables of a revision that is not the newest any more: every look-up misses, and the slow path finds out why.
 CLOSED: Final[Any] = ()
@@ -33,42 +33,63 @@ class At:
         #: Frames, snapshots and pulls that are bound to it.
         self.users = 0
         #: History entries that this is the newest pinned revision to need.
-        self.kept: list[tuple[Node, Memo]] = []
+        self.kept: dict[Memo, Node] = {}
         #: Calls that were found on a cycle before they had a frame, with the error they have to end with.
         self.poison: dict[Node, BaseException] | None = None
+
+
+class Holder(Protocol):
+    """Somebody who is bound to a revision: a frame, a snapshot, a pull."""
+
+    #: The revision, while it is bound. Changes together with the revision's `users`, in one line.
+    held: At | None
 
 
 @final
 class History:
     """The pinned revisions of one database."""
 
-    __slots__ = ("_lock", "pins")
+    __slots__ = ("_lock", "_over", "pins")
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
+        #: Revisions that may have lost their last user: what only they needed is dropped.
+        self._over: list[At] = []
         #: Closed revisions that somebody is bound to, ascending.
         self.pins: list[At] = []
 
-    def release(self, at: At) -> None:
-        """One user of *at* less; with the last one goes what only this revision needed."""
+    def release(self, holder: Holder) -> None:
+        """One user less of the revision that *holder* holds; with the last one goes what only that revision needed.
+
+        Nothing happens if it holds none: whoever is interrupted here may come again.
+        """
         with self._lock:
-            at.users -= 1
-            if not at.users and at.tables is CLOSED:
-                self._unpin(at)
+            at = holder.held
+            if at is None:
+                return
+            if at.users == 1 and at.tables is CLOSED:
+                self._over.append(at)
+            at.users, holder.held = at.users - 1, None
+            while self._over:
+                self._unpin(self._over[-1])
+                self._over.pop()
 
     # spec: history.prune
     def _unpin(self, at: At) -> None:
+        if at.users or at.tables is not CLOSED:
+            return
         place = bisect_left(self.pins, at.revision, key=_revision_of)
         if place < len(self.pins) and self.pins[place] is at:
             del self.pins[place]
-        for node, memo in at.kept:
+        while at.kept:
+            memo, node = next(reversed(at.kept.items()))
             holder = self._holder(memo.valid_from, memo.valid_to)
             if holder is not None:
-                holder.kept.append((node, memo))
+                holder.kept[memo] = node
             elif node.history is not None:
                 _drop(node.history, memo)
                 node.history = node.history or None
-        at.kept = []
+            del at.kept[memo]
 
     def _holder(self, valid_from: int, valid_to: int) -> At | None:
         """The newest pinned revision within the interval."""
@@ -82,12 +103,17 @@ class History:
         if memo.value is EMPTY:
             return
         holder = self._holder(memo.valid_from, memo.valid_to)
-        if holder is not None:
-            holder.kept.append((node, memo))
-            if node.history is None:
-                node.history = [memo]
-            else:
-                insort_right(node.history, memo, key=_start_of)
+        if holder is None:
+            return
+        history = node.history
+        if history is None:
+            history = node.history = []
+        place = bisect_right(history, memo.valid_from, key=_start_of)
+        if place and history[place - 1].valid_from == memo.valid_from and history[place - 1].valid_to == memo.valid_to:
+            memo = history[place - 1]  # an interrupt came before it was noted whose it is
+        else:
+            history.insert(place, memo)
+        holder.kept[memo] = node
 
     def find(self, node: Node, revision: int) -> Node | Memo | None:
         """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""
@@ -113,6 +139,6 @@ def _start_of(memo: Memo) -> int:
 
 def _drop(history: list[Memo], memo: Memo) -> None:
     place = bisect_left(history, memo.valid_from, key=_start_of)
-    while history[place] is not memo:
+    while place < len(history) and history[place] is not memo:
         place += 1
-    del history[place]
+    del history[place : place + 1]

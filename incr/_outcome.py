@@ -40,7 +40,7 @@ def begin(frame: Frame) -> None:
         frame.cycle = at.poison.get(frame.node)
         if frame.cycle is not None:
             note_cycle(frame)
-    at.users += 1
+    at.users, frame.held = at.users + 1, at
     claim(frame)
 
 
@@ -59,8 +59,8 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
             outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged)
             node.cost = seconds
             node.ran_at = at.revision
+            graph.release(frame)
             waiters = land(frame)
-            graph.release(at)
         break
     if waiters:
         tell_all(waiters, outcome)
@@ -79,8 +79,8 @@ def abandon(frame: Frame) -> None:
         graph.counters[node.ingredient].cancelled += 1
         if graph.listeners.any:
             graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
+        graph.release(frame)
         hand_over(frame)
-        graph.release(frame.at)
     tell_leader(graph, frame)
     if graph.listeners.any:
         graph.listeners.tell()

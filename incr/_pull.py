@@ -24,14 +24,16 @@ __all__ = ["Pull"]
 
 @final
 class Pull:
-    """One reader's way to the outcome of *node* at *at*, which it holds."""
+    """One reader's way to the outcome of *node* at *at*. It is opened first, and closed in any case."""
 
-    __slots__ = ("_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "claimed", "outcome")
+    __slots__ = ("_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "claimed", "held", "outcome")
 
     def __init__(self, graph: Graph, node: Node, at: At, parent: Frame | None) -> None:
         self._graph = graph
         self._node = node
+        #: The revision: or a newer one, if that was written over before anybody held it.
         self._at = at
+        self.held: At | None = None
         self._parent = parent
         self._steps: Steps | None = None
         self._reply: Any = None
@@ -40,6 +42,10 @@ class Pull:
         self.claimed: Frame | None = None
         #: What was asked for, once `next` has returned None.
         self.outcome: Any = None
+
+    def open(self) -> None:
+        """Hold the revision."""
+        self._at = self._graph.hold(self, self._at)
 
     def next(self) -> Frame | Waiter | None:
         """A frame whose body is to run now, a flight's outcome to wait for, or None: `outcome` is known.
@@ -118,7 +124,8 @@ class Pull:
             return frame
 
     def close(self) -> None:
-        """The reader goes its way. An interrupt may have come between the claim and the body."""
+        """The reader goes its way. An interrupt may have come between the claim and the body. Closing twice is fine."""
         frame = self.claimed
-        if frame is not None and not frame.finished and flight_of(frame.node, frame.at) is frame:
+        if frame is not None and not frame.finished:
             abandon(frame)
+        self._graph.release(self)

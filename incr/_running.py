@@ -6,7 +6,7 @@ the refusal of writes, and the search for cycles.
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 __all__ = ["put_back", "running"]
@@ -15,9 +15,7 @@ __all__ = ["put_back", "running"]
 running: ContextVar[Any] = ContextVar("incr_running", default=None)
 
 
-def put_back(token: Token[Any]) -> None:
-    """Let the call before run again; nothing if this is another context than the call began in."""
-    try:
-        running.reset(token)
-    except ValueError:
-        return  # closed from outside of its task, whose context is gone: there is nothing to put back
+def put_back(frame: Any, before: Any) -> None:
+    """Let the call before *frame* run again; nothing if this is another context than the call began in."""
+    if running.get() is frame:  # else it is closed from outside of its task, whose context is gone
+        running.set(before)

@@ -12,7 +12,7 @@ from typing import Any, Self, final
 
 from incr._errors import FinishedFrameError
 from incr._frame import enter_outer
-from incr._graph import At, Graph
+from incr._graph import CLOSED, At, Graph
 from incr._view import View
 
 __all__ = ["Snapshot"]
@@ -25,12 +25,16 @@ class Snapshot(View):
     Use it as a context manager, or `close` it: until then it keeps alive what its revision needs.
     """
 
-    __slots__ = ("_open",)
+    __slots__ = ("_open", "held")
+
+    #: The revision that is pinned, until it is closed.
+    held: At | None
 
     # spec: history.snapshot
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._at = graph.hold(graph.current())
+        self.held = None
+        self._at = graph.hold(self, graph.current())
         self._reads = None
         self._sync = False
         self._open = True
@@ -42,8 +46,8 @@ class Snapshot(View):
         """Release what the snapshot pins. Closing twice is fine; reading afterwards is an error."""
         if self._open:
             self._open = False
-            at, self._at = self._at, At(self._at.revision, ())
-            self._graph.release(at)
+            self._at = At(self._at.revision, CLOSED)
+            self._graph.release(self)
 
     def _enter(self) -> tuple[Any, Any, At]:
         if not self._open:

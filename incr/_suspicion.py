@@ -22,13 +22,20 @@ LISTED: Final = 8
 
 
 # spec: suspect.push
-def suspect_dependents(node: Node, revision: int, listeners: Listeners) -> None:
-    """The node was written at *revision*: everything that read it, directly or not, may have changed."""
+def suspect_dependents(node: Node, revision: int, listeners: Listeners, seen: set[Node] | None) -> None:
+    """The node was written at *revision*: everything that read it, directly or not, may have changed.
+
+    What is suspect already ends the walk, unless *seen* is given: it is for what an interrupted walk has left behind,
+    and ends where this walk has been.
+    """
     stack = [node]
     while stack:
         source = stack.pop()
         for dependent in each_dependent(source):
             suspects = dependent.suspects
+            if seen is not None and suspects is not None and dependent not in seen:
+                seen.add(dependent)
+                stack.append(dependent)
             if suspects is None:
                 _close(dependent, [source], source, revision, listeners)
                 stack.append(dependent)
@@ -63,9 +70,9 @@ def spread_bits(node: Node, bits: int) -> None:
 
 
 def _close(node: Node, suspects: list[Node], cause: Node, revision: int, listeners: Listeners) -> None:
-    node.suspects = suspects
     node.hot = False
     node.valid_to = revision
     node.cause = cause
+    node.suspects = suspects  # last: an interrupted walk finds by it what is not done
     if listeners.any:
         listeners.emit(QuerySuspected(node.ingredient.name, node.ingredient.arguments(node.key)))
