@@ -69,6 +69,14 @@ def deep(session: nox.Session) -> None:
 
 
 @nox.session
+def stress(session: nox.Session) -> None:
+    """Eight threads on one database for a minute (or as many seconds as are given), every answer compared."""
+    install(session, "test")
+    seconds = {"INCR_STRESS_SECONDS": session.posargs[0] if session.posargs else "60"}
+    session.run("pytest", "-s", "tests/properties/test_threads_at_once.py", env=seconds)
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """What things cost; see benchmarks/RESULTS.md for the commands that compare with other packages."""
     install(session, "test")

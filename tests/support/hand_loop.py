@@ -99,6 +99,8 @@ class HandLoop:
         self.tasks: list[Task] = []
         self._calls: deque[Callable[[], None]] = deque()
         self._closed = False
+        #: Called where another thread has woken a task.
+        self.woken: Callable[[], None] | None = None
 
     def create_future(self) -> Future:
         """Called by incr, where it has to wait."""
@@ -113,6 +115,8 @@ class HandLoop:
         if self._closed:
             raise RuntimeError("the loop is closed")
         self._calls.append(function)
+        if self.woken is not None:
+            self.woken()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Task:
         """A task that has not begun."""
