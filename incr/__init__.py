@@ -4,7 +4,7 @@ A program declares inputs, interned values and queries; incr memoises every call
 after a change runs again only what the change can reach and what really came out different.
 """
 
-from incr._database import Batch, Database
+from incr._database import Database, Snapshot
 from incr._errors import (
     CorruptError,
     CycleError,
@@ -45,9 +45,9 @@ from incr._open import Opened, open
 from incr._query import Query, query
 from incr._registered import register_codec
 from incr._revision import Durability, Revision
-from incr._snapshot import Snapshot
 from incr._statistics import QueryStatistics, Statistics
 from incr._view import View
+from incr._write import Batch
 
 __all__ = [
     "Batch",

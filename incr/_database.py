@@ -1,9 +1,11 @@
-"""Database: inputs, definitions and memos of one program state.
+"""Databases and snapshots: inputs, definitions and memos of one program state, and frozen views of it.
+
+They stand together because each of them makes the other: a database its snapshots, a snapshot its forks.
 
 Law: writing costs the same whatever depends on it; the next read pays for what it reaches. A write is whole or not at
 all.
 
-Keeps: write.set, write.equal, write.remove, write.batch, write.in-query, memo.consistency.
+Keeps: write.set, write.remove, memo.consistency, history.snapshot, history.prune, fork.view, fork.closed.
 """
 
 from __future__ import annotations
@@ -12,25 +14,23 @@ from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, final
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, final
 
-from incr._errors import StoreError, WriteInQueryError, call_text, short_repr
-from incr._exact import same
+from incr._errors import FinishedFrameError, StoreError, call_text, short_repr
 from incr._explain import Explanation, explain
 from incr._frame import enter_outer
-from incr._graph import CLOSED, At, Change, Graph, Unseen
-from incr._input import check_record
+from incr._graph import CLOSED, At, Graph
+from incr._inherit import Inheritance
 from incr._listeners import Subscription
 from incr._loop import in_thread
-from incr._node import ABSENT, Node
+from incr._node import ABSENT
 from incr._query import Query, query_of
 from incr._registry import declared
 from incr._revision import Durability, Revision
-from incr._running import running
-from incr._snapshot import Snapshot
 from incr._statistics import Statistics, statistics
 from incr._stream import EventStream
 from incr._view import NO_KEY, View, slot_of
+from incr._write import Batch, refuse_closed, refuse_write, slot_and_record, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,49 +38,10 @@ if TYPE_CHECKING:
     from incr._events import Event
     from incr._persist import LoadJob, SaveJob
 
-__all__ = ["Batch", "Database", "OnCorrupt", "base_path"]
+__all__ = ["Database", "OnCorrupt", "Snapshot", "base_path"]
 
 P = ParamSpec("P")
 OnCorrupt = Literal["error", "ignore", "quarantine", "delete"]
-
-
-@final
-class Batch:
-    """Writes that become one revision when the block ends, or nothing if it raises. A later write of a slot wins."""
-
-    __slots__ = ("_graph", "_open", "_writes")
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._writes: dict[Node, tuple[Any, Durability | None]] = {}
-        self._open = True
-
-    def set(self, record: object, /, *, durability: Durability | None = None) -> None:
-        """Set a record when the batch ends."""
-        self._check_open()
-        slot, value = _slot_and_record(self._graph, record, durability)
-        self._writes[slot] = (value, durability)
-
-    def remove(self, record: type[Any], key: Hashable = NO_KEY, /) -> None:
-        """Remove a record when the batch ends."""
-        self._check_open()
-        self._writes[slot_of(self._graph, record, key)] = (ABSENT, None)
-
-    def _check_open(self) -> None:
-        _refuse_in_query(self._graph)
-        if not self._open:
-            raise WriteInQueryError("the batch has ended; open another one with db.batch()")
-
-    def __enter__(self) -> Batch:
-        return self
-
-    # spec: write.batch
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._open = False
-        if error is None:
-            _write(self._graph, self._writes)
 
 
 @final
@@ -92,10 +53,15 @@ class Database(View):
             For finding mistakes: it costs a copy per memo.
     """
 
-    __slots__ = ("_code", "_home")
+    __slots__ = ("_code", "_home", "_inheritance")
 
     def __init__(self, *, check_values: bool = False) -> None:
-        self._graph = Graph(check_values=check_values)
+        self._begin(Graph(check_values=check_values), None)
+
+    def _begin(self, graph: Graph, inheritance: Inheritance | None) -> None:
+        self._graph = graph
+        #: What a fork has of the snapshot that it was made of; None for a database of its own.
+        self._inheritance = inheritance
         self._at = self._graph.at
         self._reads = None
         self._sync = False
@@ -107,10 +73,37 @@ class Database(View):
         return f"<Database at revision {self._graph.newest}>"
 
     def _enter(self) -> tuple[Any, Any, At]:
+        if self._inheritance is not None:
+            refuse_closed(self._graph)
         entered = enter_outer(self._graph, None)
         if self._at.tables is CLOSED:
             self._at = self._graph.at
         return entered
+
+    # spec: fork.closed
+    def close(self) -> None:
+        """Let go of the snapshot that this fork was made of; reading or writing it afterwards is an error.
+
+        Snapshots of it that are open stay open. A database that is no fork holds nothing: it stays as it is. Closing
+        twice is fine.
+        """
+        inheritance = self._inheritance
+        if inheritance is not None and not inheritance.closed:
+            self._at = At(self._at.revision, CLOSED)
+            inheritance.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        inheritance = getattr(self, "_inheritance", None)
+        if inheritance is not None and not inheritance.closed:
+            inheritance.drop()  # no more than that: this may run at any allocation, with tables half changed
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -126,9 +119,9 @@ class Database(View):
             WriteInQueryError: called from inside a query.
         """
         graph = self._graph
-        _refuse_in_query(graph)
-        slot, value = _slot_and_record(graph, record, durability)
-        return _write(graph, {slot: (value, durability)})
+        refuse_write(graph)
+        slot, value = slot_and_record(graph, record, durability)
+        return write(graph, {slot: (value, durability)})
 
     # spec: write.remove
     def remove(self, record: type[Any], key: Hashable = NO_KEY, /) -> Revision:
@@ -138,28 +131,30 @@ class Database(View):
             TypeError: *record* is not an `@incr.input` class.
             WriteInQueryError: called from inside a query.
         """
-        _refuse_in_query(self._graph)
-        return _write(self._graph, {slot_of(self._graph, record, key): (ABSENT, None)})
+        refuse_write(self._graph)
+        return write(self._graph, {slot_of(self._graph, record, key): (ABSENT, None)})
 
     def batch(self) -> AbstractContextManager[Batch]:
         """Several writes as one revision: ``with db.batch() as batch: batch.set(...)``.
 
         Nothing is written if the block raises, and there is no new revision if nothing changed.
         """
-        _refuse_in_query(self._graph)
+        refuse_write(self._graph)
         return Batch(self._graph)
 
     # --- looking --------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """A frozen view of the newest revision, in constant time. Use it in a ``with`` block, or close it."""
+        refuse_closed(self._graph)
         return Snapshot(self._graph)
 
     def explain(self, query: Query[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Explanation:
         """What happened to a call last and why, down to the input that was written. Nothing runs."""
         ingredient = query_of(query)
         arguments = ingredient.signature.bind(*args, **kwargs)
-        node = self._graph.table(ingredient).get(ingredient.row(arguments))
+        refuse_closed(self._graph)
+        node = self._graph.known(ingredient, ingredient.row(arguments))
         return explain(self._graph, node, call_text(ingredient.name, arguments))
 
     def statistics(self) -> Statistics:
@@ -226,7 +221,7 @@ class Database(View):
             StoreError: the file cannot be read, or a snapshot is open or a call running.
             WriteInQueryError: called from inside a query.
         """
-        _refuse_in_query(self._graph)
+        refuse_write(self._graph)
         job = self._load_job(path, on_corrupt, max_bytes)
         job.read()
         return self._loaded(job)
@@ -249,7 +244,7 @@ class Database(View):
         self, path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", max_bytes: int | None = None
     ) -> bool:
         """`load` without holding up the event loop; the swap at its end is done in one stretch."""
-        _refuse_in_query(self._graph)
+        refuse_write(self._graph)
         job = self._load_job(path, on_corrupt, max_bytes)
         await in_thread(job.read)
         return self._loaded(job)
@@ -277,7 +272,17 @@ class Database(View):
         """`checkpoint` without holding up the event loop."""
         return await self.acommit()
 
+    # spec: fork.files
+    def _refuse_fork(self, path: str | PathLike[str]) -> None:
+        if self._inheritance is not None:
+            raise StoreError(
+                str(path),
+                "a fork lives in memory and is neither saved nor loaded; save the database that it was made of, or set "
+                "there what was tried out here",
+            )
+
     def _base_path(self) -> str:
+        self._refuse_fork("")
         if self._home is None:
             raise StoreError("", "this database lives in memory; open it from a directory with incr.open(directory), "
                              "or write one file with db.save(path)")  # fmt: skip
@@ -290,6 +295,7 @@ class Database(View):
         max_records_per_section: int | None,
         max_record_bytes: int | None,
     ) -> SaveJob:
+        self._refuse_fork(path)
         job: SaveJob = _persist().prepare_save(
             self._graph,
             path,
@@ -305,6 +311,7 @@ class Database(View):
         self._graph.listeners.tell()
 
     def _load_job(self, path: str | PathLike[str], on_corrupt: str, max_bytes: int | None) -> LoadJob:
+        self._refuse_fork(path)
         job: LoadJob = _persist().prepare_load(
             self._graph, path, on_corrupt=on_corrupt, max_bytes=max_bytes, declared=declared(), code=self._code
         )
@@ -320,66 +327,82 @@ class Database(View):
         self._graph.check_invariant()
 
 
+@final
+class Snapshot(View):
+    """A frozen view of a database: it answers as of its revision, however often the database is written to.
+
+    Use it as a context manager, or `close` it: until then it keeps alive what its revision needs.
+    """
+
+    __slots__ = ("_open", "held")
+
+    #: The revision that is pinned, until it is closed.
+    held: At | None
+
+    # spec: history.snapshot
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.held = None
+        self._at = graph.hold(self, graph.current())
+        self._reads = None
+        self._sync = False
+        self._open = True
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of revision {self._at.revision}{'' if self._open else ', closed'}>"
+
+    def close(self) -> None:
+        """Release what the snapshot pins. Closing twice is fine; reading afterwards is an error."""
+        if self._open:
+            self._open = False
+            self._at = At(self._at.revision, CLOSED)
+            self._graph.release(self)
+            kin = self._graph.kin
+            if kin is not None and kin.origin is not None:
+                kin.origin.released()
+
+    def _enter(self) -> tuple[Any, Any, At]:
+        if not self._open:
+            self._refuse()
+        return enter_outer(self._graph, self._at)
+
+    def _refuse(self) -> NoReturn:
+        raise FinishedFrameError(
+            f"the snapshot of revision {self._at.revision} is closed; take a new one with db.snapshot()"
+        )
+
+    # spec: fork.view
+    def fork(self) -> Database:
+        """A database of its own that starts as this snapshot is, in constant time: a place to try something out.
+
+        It has the snapshot's inputs, revision, memos and interned values. What is set in it nobody else sees; it costs
+        what its own writes can reach. Use it in a ``with`` block, or close it; the snapshot may be closed before.
+        """
+        if not self._open:
+            self._refuse()
+        inheritance = Inheritance(self._graph, self._at)
+        fork = object.__new__(Database)
+        fork._begin(inheritance.graph, inheritance)
+        return fork
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            self._graph.release(self)
+
+
 def _persist() -> Any:
     """The package that reads and writes files: half of what incr is, and not loaded before the first file."""
     from importlib import import_module
 
     return import_module("incr._persist")
-
-
-# spec: write.in-query
-def _refuse_in_query(graph: Graph) -> None:
-    frame = running.get()
-    while frame is not None:  # a query of another database may stand in between
-        if frame._graph is graph and not frame.finished:
-            raise WriteInQueryError(
-                f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it "
-                "outside"
-            )
-        frame = frame.parent
-
-
-def _slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, Any]:
-    ingredient = check_record(record)
-    if durability is not None and not isinstance(durability, Durability):
-        raise TypeError(f"durability is one of incr.Durability.LOW, MEDIUM, HIGH, not {short_repr(durability)}")
-    return graph.slot(ingredient, ingredient.key_of(record)), record
-
-
-# spec: write.equal
-# spec: thread.write
-def _write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
-    _refuse_in_query(graph)
-    while True:
-        seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
-        changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
-        with graph.lock:
-            if all(slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen):
-                for slot in risen:
-                    slot.bits = 1 << slot.ingredient.index
-                revision = graph.write(changes)
-                break
-    if graph.listeners.any:
-        graph.listeners.tell()
-    return Revision(revision)
-
-
-# spec: declare.durability
-def _compare(
-    seen: list[tuple[Node, Any, Unseen | None]], writes: dict[Node, tuple[Any, Durability | None]]
-) -> tuple[list[Change], list[Node]]:
-    """What changes; and the slots that do not, but that readers need no link to from now on."""
-    changes: list[Change] = []
-    risen: list[Node] = []
-    for slot, before, unseen in seen:
-        value, durability = writes[slot]
-        if same(before, value):
-            if durability == Durability.HIGH:
-                risen.append(slot)
-        else:
-            back = unseen is not None and same(unseen.value, value)
-            changes.append((slot, value, slot.ingredient.durability if durability is None else durability, back))
-    return changes, risen
 
 
 def base_path(home: str) -> str:

@@ -39,8 +39,8 @@ class Explanation:
     """What is known about one call. ``str()`` of it is meant for people.
 
     `decision` is "never asked", "executed" (its body ran last time), "verified" (proved good without running),
-    "suspect" (something under it was written; the next read finds out), "loaded" (taken from a file as it was) or
-    "evicted" (good, but its value is not kept).
+    "suspect" (something under it was written; the next read finds out), "loaded" (taken from a file as it was),
+    "inherited" (taken over by a fork as it was) or "evicted" (good, but its value is not kept).
     """
 
     __slots__ = ("because", "call", "changed_at", "decision", "seconds", "verified_at")
@@ -86,17 +86,19 @@ def explain(graph: Graph, node: Node | None, call: str) -> Explanation:
     graph.current()
     if node is None or (node.valid_from == NEVER and node.value is EMPTY):
         return Explanation(call, "never asked", 0, 0, 0.0, ())
-    return Explanation(call, _decision(node), node.changed_at, node.valid_from, node.cost, tuple(_chain(node)))
+    return Explanation(call, _decision(graph, node), node.changed_at, node.valid_from, node.cost, tuple(_chain(node)))
 
 
-def _decision(node: Node) -> str:
+def _decision(graph: Graph, node: Node) -> str:
     if node.suspects is not None:
         return "suspect"
     if node.value is EMPTY:
         return "evicted"
     if node.ran_at == node.valid_from:
         return "executed"
-    return "loaded" if node.cause is None else "verified"
+    if node.cause is not None:
+        return "verified"
+    return "loaded" if graph.kin is None or graph.kin.origin is None else "inherited"
 
 
 def _chain(node: Node) -> Iterator[Reason]:

@@ -45,6 +45,8 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     graph = view._graph
     if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.checks is not None:
         return None
+    if graph.kin is not None:
+        return None
     parent: Frame | None = None
     if view._reads is not None:
         parent = view
@@ -109,6 +111,7 @@ def end_first(frame: Frame, value: Any) -> Any:
             or node.flight is not frame
             or graph.listeners.any
             or graph.checks is not None
+            or graph.kin is not None
         )
         if usual:
             graph.publish_first(node, at.revision, value, tuple(frame._reads))

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, final
 from incr._checks import ValueChecks
 from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
+from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
 from incr._revision import OPEN, Revision
@@ -75,10 +76,10 @@ class Graph:
     """All that one database knows."""
 
     # spec: thread.lock
-    def __init__(self, *, check_values: bool = False) -> None:
+    def __init__(self, *, check_values: bool = False, lock: RLock | None = None) -> None:
         #: Held while tables change, never while user code runs or anybody waits. Re-entrant, because a finalizer that
-        #: reads may run at any allocation.
-        self.lock = RLock()
+        #: reads may run at any allocation. A fork has that of its origin.
+        self.lock = RLock() if lock is None else lock
         #: The revision of the inputs.
         self.newest = 0
         #: Key -> node, by the ingredient's index. A list, because a hit looks into it.
@@ -111,6 +112,8 @@ class Graph:
         self.changes = 0
         #: What the last save or load left for the next save (owned by `_persist`).
         self.stored: Any = None
+        #: Who shares memos with this graph: None unless it is a fork or has been forked.
+        self.kin: Kin | None = None
 
     # --- tables ---------------------------------------------------------------------------------------------------
 
@@ -131,12 +134,32 @@ class Graph:
         """The input slot, made as absent since ever if nobody asked for it before."""
         table = self.table(ingredient)
         node = table.get(key)
+        if node is None and self.kin is not None:
+            node = self.known(ingredient, key)
         if node is None:
             node = _settled(Node(ingredient, key, ABSENT))
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
             node = table.setdefault(key, node)  # another thread may have been faster
         return node
+
+    def known(self, ingredient: Any, key: Any) -> Node | None:
+        """The row's node if there is one here, or in what this graph is a fork of."""
+        if self.kin is None or self.kin.origin is None:
+            return self.table(ingredient).get(key)
+        with self.lock:
+            node: Node | None = self.kin.origin.find(ingredient, key)
+        return node
+
+    def present(self, ingredient: Any, revision: int) -> list[Any]:
+        """The keys of the records that are set at *revision*. The caller holds the lock."""
+        table = self.table(ingredient)
+        found = [(key, self.find(slot, revision)) for key, slot in list(table.items())]
+        # A slot is as old as the database or made as absent since ever, and what a pinned revision needs is kept.
+        present = [key for key, holder in found if holder is not None and holder.value is not ABSENT]
+        if self.kin is not None and self.kin.origin is not None:
+            present += self.kin.origin.present(ingredient, table)
+        return present
 
     def presence_of(self, slot: Node) -> Node:
         """The node that says whether the slot holds a record. The caller holds the lock."""
@@ -148,6 +171,8 @@ class Graph:
             for memo in slot.history or ():
                 past = Memo(memo.value is not ABSENT, memo.changed_at, memo.valid_from, memo.valid_to)
                 self.history.keep(node, past)
+            if self.kin is not None and self.kin.origin is not None:
+                self.kin.origin.presence_made(node, slot)
             self.presence[slot] = node
         return node
 
@@ -156,11 +181,14 @@ class Graph:
         node = self.key_sets.get(ingredient.index)
         if node is None:
             self.table(ingredient)
-            node = self.key_sets[ingredient.index] = _settled(Node(ingredient.key_set, (), True))
+            node = _settled(Node(ingredient.key_set, (), True))
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
             # Nobody has watched the set until now: all that can be said is that it is as it is.
             node.changed_at = node.valid_from = self.newest
+            if self.kin is not None and self.kin.origin is not None:
+                self.kin.origin.key_set_made(node)
+            self.key_sets[ingredient.index] = node
         return node
 
     def untracked_node(self, reason: str) -> Node:
@@ -217,7 +245,10 @@ class Graph:
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""
         if self.pins:
-            self.history.keep(node, Memo(node.value, node.changed_at, node.valid_from, node.valid_to))
+            if self.kin is not None:
+                self.kin.complete(node)
+            memo = Memo(node.value, node.changed_at, node.valid_from, node.valid_to, node.dependencies)
+            self.history.keep(node, memo)
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -229,6 +260,9 @@ class Graph:
         holds the lock. Returns the revision.
         """
         revision = self.newest + 1
+        if self.kin is not None:
+            changes = list(changes)
+            self.kin.before_write(changes)
         steps = [step for change in changes for step in self._steps(*change)]
         if not steps:
             return self.newest
@@ -290,7 +324,7 @@ class Graph:
         changed_at = revision
         if back:  # nobody can be bound to the revisions in between: for all readers nothing has changed
             changed_at = self.log[node].changed_at
-        elif node.dependents is not None or node.bits:
+        elif node.dependents is not None or node.bits or self.kin is not None:
             self.log.setdefault(node, Unseen(revision, node.value, node.changed_at))
         node.encoded, node.changed_at, node.value, node.hot, node.valid_from = None, changed_at, value, hot, revision
         if back:
@@ -300,15 +334,20 @@ class Graph:
     def _walk_log(self, torn: bool) -> None:
         """Make suspect what the writes can reach. *torn*: an earlier walk of the same writes was interrupted."""
         seen: set[Node] | None = set() if torn else None
+        kin = self.kin
+        if kin is not None:
+            kin.before_walk()
         for node in list(self.untracked.values()):
             node.changed_at = node.valid_from = self.newest
-            suspect_dependents(node, self.at.revision + 1, self.listeners, seen)
+            suspect_dependents(node, self.at.revision + 1, self.listeners, seen, kin)
         for node, unseen in self.log.items():
-            suspect_dependents(node, unseen.revision, self.listeners, seen)
+            suspect_dependents(node, unseen.revision, self.listeners, seen, kin)
             if node.bits:
                 tables = zip(self.ingredients, self.tables, strict=True)
                 calls = [table for ingredient, table in tables if ingredient is not None and ingredient.kind == "query"]
-                suspect_readers(node, calls, unseen.revision, self.listeners)
+                suspect_readers(node, calls, unseen.revision, self.listeners, kin)
+        if kin is not None:
+            kin.after_walk()
 
     # --- outcomes -------------------------------------------------------------------------------------------------
 
@@ -325,7 +364,9 @@ class Graph:
 
     def verified_as_of(self, node: Node, at: At) -> Memo:
         """The call's dependencies were at *at*, a closed revision, what they were when it was current."""
-        memo = Memo(node.value, node.changed_at, at.revision, at.revision + 1)
+        if self.kin is not None:
+            self.kin.complete(node)
+        memo = Memo(node.value, node.changed_at, at.revision, at.revision + 1, node.dependencies)
         self.history.keep(node, memo)
         self.counters[node.ingredient].verified += 1
         return memo
@@ -386,7 +427,7 @@ class Graph:
         revision = at.revision
         older = node.valid_from <= revision  # the current outcome, if any, is from before this one
         changed_at = node.changed_at if unchanged and older else revision
-        self.history.keep(node, Memo(outcome, changed_at, revision, revision + 1))
+        self.history.keep(node, Memo(outcome, changed_at, revision, revision + 1, dependencies))
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
             self._keep_current(node)
@@ -411,6 +452,8 @@ class Graph:
 
     def _settle(self, node: Node, revision: int) -> None:
         """The outcome is good from *revision* on."""
+        if self.kin is not None:
+            self.kin.established(node, revision)
         node.valid_from = revision
         node.valid_to = OPEN
         node.suspects = None
@@ -429,6 +472,8 @@ class Graph:
 
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
         """Dependents are linked before the node is good: a write in between must find it."""
+        if self.kin is not None:
+            self.kin.relinked(node)
         bits = 0
         for dependency in dependencies:
             bits |= dependency.bits
@@ -447,6 +492,8 @@ class Graph:
             kept = set(dependencies)
             for dependency in before:
                 if dependency not in kept:
+                    if self.kin is not None:
+                        self.kin.doubted(node, dependency)
                     unlink(dependency, node)
             node.dependencies = dependencies
             node.places = None

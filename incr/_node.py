@@ -118,13 +118,22 @@ class Stored:
 class Memo:
     """An outcome that was current once and that somebody who is bound to an older revision still needs."""
 
-    __slots__ = ("changed_at", "valid_from", "valid_to", "value")
+    __slots__ = ("changed_at", "dependencies", "valid_from", "valid_to", "value")
 
-    def __init__(self, value: Any, changed_at: int, valid_from: int, valid_to: int) -> None:
+    def __init__(
+        self,
+        value: Any,
+        changed_at: int,
+        valid_from: int,
+        valid_to: int,
+        dependencies: tuple[Node, ...] | None = None,
+    ) -> None:
         self.value = value
         self.changed_at = changed_at
         self.valid_from = valid_from
         self.valid_to = valid_to
+        #: What a call read when it came to this outcome: a fork of that revision goes by it.
+        self.dependencies = dependencies
 
 
 #: As `suspects`: too many to list; every dependency is looked at.

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from incr._events import QuerySuspected
+from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._node import SCAN, Node, each_dependent
 
@@ -22,7 +23,9 @@ LISTED: Final = 8
 
 
 # spec: suspect.push
-def suspect_dependents(node: Node, revision: int, listeners: Listeners, seen: set[Node] | None) -> None:
+def suspect_dependents(
+    node: Node, revision: int, listeners: Listeners, seen: set[Node] | None, kin: Kin | None
+) -> None:
     """The node was written at *revision*: everything that read it, directly or not, may have changed.
 
     What is suspect already ends the walk, unless *seen* is given: it is for what an interrupted walk has left behind,
@@ -31,6 +34,8 @@ def suspect_dependents(node: Node, revision: int, listeners: Listeners, seen: se
     stack = [node]
     while stack:
         source = stack.pop()
+        if kin is not None:
+            kin.reach(source)
         for dependent in each_dependent(source):
             suspects = dependent.suspects
             if seen is not None and suspects is not None and dependent not in seen:
@@ -44,19 +49,34 @@ def suspect_dependents(node: Node, revision: int, listeners: Listeners, seen: se
                     suspects.append(source)
                 else:
                     dependent.suspects = SCAN
+            elif seen is None:
+                continue
+            if kin is not None:
+                kin.doubted(dependent, None if dependent.suspects is SCAN else source)
 
 
 # spec: high.bits
-def suspect_readers(slot: Node, calls: Iterable[dict[Any, Node]], revision: int, listeners: Listeners) -> None:
+def suspect_readers(
+    slot: Node, calls: Iterable[dict[Any, Node]], revision: int, listeners: Listeners, kin: Kin | None
+) -> None:
     """Suspect every call that has the slot's bit: HIGH inputs do not know who read them."""
     bits = slot.bits
+    if kin is not None:
+        kin.high(bits)
+    closed: list[Node] = []
     for table in calls:
         for node in list(table.values()):  # other threads make rows without the lock
             if node.bits & bits:
                 if node.suspects is None:
                     _close(node, SCAN, slot, revision, listeners)
+                    closed.append(node)
                 else:
                     node.suspects = SCAN
+                if kin is not None:
+                    kin.doubted(node, None)
+    if kin is not None and kin.origin is not None:  # those above that the origin knows may not have the bit yet
+        for node in closed:
+            suspect_dependents(node, revision, listeners, None, kin)
 
 
 def spread_bits(node: Node, bits: int) -> None:

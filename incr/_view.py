@@ -133,8 +133,7 @@ class View:
             known = graph.sorted_keys.get(ingredient.index)
             if known is None or known[0] != changed_at:
                 known = None
-                slots = list(graph.table(ingredient).items())
-                present = [key for key, slot in slots if _value_at(graph.find(slot, revision)) is not ABSENT]
+                present = graph.present(ingredient, revision)
         if reader is not None:
             reader.note(node)
         if known is not None:

@@ -27,7 +27,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_each_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == {"analyse_tree.py", "ask_more.py", "quickstart.py"}
+    assert {path.name for path in EXAMPLES.iterdir()} == {
+        "analyse_tree.py",
+        "ask_more.py",
+        "preview_rename.py",
+        "quickstart.py",
+    }
 
 
 @pytest.mark.spec("memo.backdate")
@@ -52,3 +57,14 @@ def test_a_question_on_top_runs_again_only_for_what_changed(folder: Path) -> Non
     assert "a change of shop.py reaches 2 files: main.py till.py" in out
     assert "after a remark in it, 1 query runs" in out
     assert "reached('shop.py'): verified" in out
+
+
+@pytest.mark.spec("fork.isolated", "fork.shared")
+def test_a_rename_is_previewed_without_touching_a_file(folder: Path) -> None:
+    (folder / "bill.py").write_text("from shop import price\n\nprint(price)\n")
+    texts = {path: path.read_text() for path in folder.iterdir()}
+    out = run("preview_rename.py", folder, "price", "cost", "shop.py")
+    assert "2 problems before" in out
+    assert out.count("would be new") == 1
+    assert "would be new: bill.py: " in out
+    assert texts == {path: path.read_text() for path in folder.iterdir()}

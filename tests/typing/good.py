@@ -80,6 +80,11 @@ def write(db: incr.Database) -> None:
     with db.snapshot() as snapshot:
         assert_type(snapshot, incr.Snapshot)
         read(snapshot)
+        with snapshot.fork() as fork:
+            assert_type(fork, incr.Database)
+            assert_type(fork.set(Source("a", text="c")), incr.Revision)
+            read(fork)
+        fork.close()
     read(db)
 
 

@@ -1,0 +1,106 @@
+"""Kin: which databases share memos with this one, and what they have to be told of its changes.
+
+Law: a graph has none until somebody forks a snapshot of it, and pays one test for that. The lock is held; all forks of
+a database share it.
+
+Keeps: fork.isolated, fork.closed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, final
+
+from incr._node import Node
+
+__all__ = ["Kin"]
+
+
+@final
+class Kin:
+    """What a graph was forked from, if it was, and the forks that were made of it."""
+
+    __slots__ = ("dropped", "forks", "origin")
+
+    def __init__(self, origin: Any) -> None:
+        #: What this graph inherits from another one (an `Inheritance`), or None.
+        self.origin = origin
+        #: What others inherit from this one.
+        self.forks: list[Any] = []
+        #: Forks that were closed or dropped and are still to be taken out. Noted by finalizers, which may run at any
+        #: allocation and so must touch nothing else.
+        self.dropped: deque[Any] = deque()
+
+    # --- what a fork asks of its origin before its own tables are used --------------------------------------------
+
+    def reach(self, node: Node) -> None:
+        """Before the walk goes on to the dependents of *node*: let those that are only known to the origin be here."""
+        if self.origin is not None:
+            self.origin.spread(node)
+
+    def before_write(self, changes: list[Any]) -> None:
+        """Before slots change."""
+        self.bury()
+        if self.origin is not None:
+            self.origin.before_write(changes)
+
+    def before_walk(self) -> None:
+        """Before suspicion is pushed."""
+        if self.origin is not None:
+            self.origin.before_walk()
+
+    def before_first_walk(self) -> None:
+        """Before a fork of this graph pushes suspicion for the first time."""
+        if self.origin is not None:
+            self.origin.before_first_walk()
+
+    def after_walk(self) -> None:
+        """After suspicion was pushed."""
+        if self.origin is not None:
+            self.origin.after_walk()
+
+    def settle(self) -> None:
+        """After links were made."""
+        if self.origin is not None:
+            self.origin.settle()
+
+    def high(self, bits: int) -> None:
+        """A HIGH input was written: before those who have its bit become suspect."""
+        if self.origin is not None:
+            self.origin.high(bits)
+
+    def complete(self, node: Node) -> None:
+        """Before somebody has to know all that *node* depends on."""
+        if self.origin is not None:
+            self.origin.complete(node)
+
+    def relinked(self, node: Node) -> None:
+        """Before *node* is given the dependencies of a run of its own."""
+        if self.origin is not None:
+            if self.forks:
+                self.origin.complete(node)
+            self.origin.ran(node)
+
+    # --- what the forks have to know ------------------------------------------------------------------------------
+
+    def doubted(self, node: Node, dependency: Node | None) -> None:
+        """*dependency* of *node* may be another one from now on, or *node* does not depend on it any more (None: that
+        may be any of them)."""
+        for fork in self.forks:
+            fork.doubted(node, dependency)
+
+    def established(self, node: Node, revision: int) -> None:
+        """*node* is about to have an outcome that is known to be right from *revision* on."""
+        if self.origin is not None:
+            self.origin.proved(node, revision)
+        for fork in self.forks:
+            fork.established(node, revision)
+
+    # spec: fork.closed
+    def bury(self) -> None:
+        """Take out the forks that were closed or dropped, unless a snapshot or a call is still bound to one."""
+        for _ in range(len(self.dropped)):
+            fork = self.dropped[0]
+            if not fork.end():
+                self.dropped.append(fork)
+            self.dropped.popleft()

@@ -1,0 +1,134 @@
+"""Writing: batches, and how new records become a revision.
+
+Law: a write is whole or not at all, and never comes from inside a query. Values are compared before the lock is taken:
+that may run code of the program.
+
+Keeps: write.batch, write.equal, write.in-query, thread.write, fork.closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from types import TracebackType
+from typing import Any, final
+
+from incr._errors import FinishedFrameError, WriteInQueryError, short_repr
+from incr._exact import same
+from incr._graph import Change, Graph, Unseen
+from incr._input import check_record
+from incr._node import ABSENT, Node
+from incr._revision import Durability, Revision
+from incr._running import running
+from incr._view import NO_KEY, slot_of
+
+__all__ = ["Batch", "refuse_closed", "refuse_write", "slot_and_record", "write"]
+
+
+@final
+class Batch:
+    """Writes that become one revision when the block ends, or nothing if it raises. A later write of a slot wins."""
+
+    __slots__ = ("_graph", "_open", "_writes")
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._writes: dict[Node, tuple[Any, Durability | None]] = {}
+        self._open = True
+
+    def set(self, record: object, /, *, durability: Durability | None = None) -> None:
+        """Set a record when the batch ends."""
+        self._check_open()
+        slot, value = slot_and_record(self._graph, record, durability)
+        self._writes[slot] = (value, durability)
+
+    def remove(self, record: type[Any], key: Hashable = NO_KEY, /) -> None:
+        """Remove a record when the batch ends."""
+        self._check_open()
+        self._writes[slot_of(self._graph, record, key)] = (ABSENT, None)
+
+    def _check_open(self) -> None:
+        refuse_write(self._graph)
+        if not self._open:
+            raise WriteInQueryError("the batch has ended; open another one with db.batch()")
+
+    def __enter__(self) -> Batch:
+        return self
+
+    # spec: write.batch
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        if error is None:
+            write(self._graph, self._writes)
+
+
+# spec: write.in-query
+# spec: fork.closed
+def refuse_write(graph: Graph) -> None:
+    """Raise if the running call belongs to the database, or if that is a fork which was closed."""
+    refuse_closed(graph)
+    frame = running.get()
+    while frame is not None:  # a query of another database may stand in between
+        if frame._graph is graph and not frame.finished:
+            raise WriteInQueryError(
+                f"{frame.node.label()} is a query and cannot change inputs; return what is to be set, and set it "
+                "outside"
+            )
+        frame = frame.parent
+
+
+def refuse_closed(graph: Graph) -> None:
+    """Raise if the database is a fork that was closed."""
+    kin = graph.kin
+    if kin is not None and kin.origin is not None and kin.origin.closed:
+        raise FinishedFrameError("this fork is closed; make a new one with snapshot.fork()")
+
+
+def slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, Any]:
+    """The slot that a record belongs into, and the record.
+
+    Raises:
+        TypeError: it is not a record of an input class, or *durability* is none.
+    """
+    ingredient = check_record(record)
+    if durability is not None and not isinstance(durability, Durability):
+        raise TypeError(f"durability is one of incr.Durability.LOW, MEDIUM, HIGH, not {short_repr(durability)}")
+    return graph.slot(ingredient, ingredient.key_of(record)), record
+
+
+# spec: write.equal
+# spec: thread.write
+def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
+    """Make one revision of what is new in *writes*; none if nothing is."""
+    refuse_write(graph)
+    while True:
+        seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
+        changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
+        with graph.lock:
+            if all(slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen):
+                for slot in risen:
+                    slot.bits = 1 << slot.ingredient.index
+                revision = graph.write(changes)
+                break
+    if graph.listeners.any:
+        graph.listeners.tell()
+    return Revision(revision)
+
+
+# spec: declare.durability
+def _compare(
+    seen: list[tuple[Node, Any, Unseen | None]], writes: dict[Node, tuple[Any, Durability | None]]
+) -> tuple[list[Change], list[Node]]:
+    """What changes; and the slots that do not, but that readers need no link to from now on."""
+    changes: list[Change] = []
+    risen: list[Node] = []
+    for slot, before, unseen in seen:
+        value, durability = writes[slot]
+        if same(before, value):
+            if durability == Durability.HIGH:
+                risen.append(slot)
+        else:
+            back = unseen is not None and same(unseen.value, value)
+            changes.append((slot, value, slot.ingredient.durability if durability is None else durability, back))
+    return changes, risen
