@@ -11,36 +11,19 @@ from __future__ import annotations
 
 from _thread import RLock
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeAlias, final
+from typing import Any, final
 
 from incr._checks import ValueChecks
-from incr._events import InputRemoved, InputSet, QueryBackdated, QueryExecuted, QueryVerified
+from incr._events import QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
 from incr._kin import Kin
 from incr._listeners import Listeners
+from incr._log import UNTRACKED, Change, Step, Unseen, write_events
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
-from incr._revision import OPEN, Revision
+from incr._revision import OPEN
 from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
 
-__all__ = ["CLOSED", "At", "Change", "Counters", "Graph", "Unseen"]
-
-
-@final
-class Unseen:
-    """A write that no read has followed yet: the first revision that wrote, and what was there before."""
-
-    __slots__ = ("changed_at", "revision", "value")
-
-    def __init__(self, revision: int, value: Any, changed_at: int) -> None:
-        self.revision = revision
-        self.value = value
-        self.changed_at = changed_at
-
-
-#: Slot, record or ABSENT, durability, and whether that is the value that was last looked at.
-Change: TypeAlias = tuple[Node, Any, int, bool]
-#: Node, its new value, whether hits may take that, and whether it is the value that was last looked at.
-_Step: TypeAlias = tuple[Node, Any, bool, bool]
+__all__ = ["CLOSED", "At", "Counters", "Graph"]
 
 
 @final
@@ -51,24 +34,6 @@ class Counters:
 
     def __init__(self) -> None:
         self.executed = self.verified = self.backdated = self.joined = self.cancelled = 0
-
-
-@final
-class _Untracked:
-    """The table of what the database cannot see; its keys are the reasons that queries gave."""
-
-    name = "untracked"
-    kind = "untracked"
-    index = -1
-
-    def label(self, key: Any) -> str:
-        return f"untracked read ({key})"
-
-    def arguments(self, key: Any) -> tuple[Any, ...]:
-        return (key,)
-
-
-_UNTRACKED: Final = _Untracked()
 
 
 @final
@@ -195,7 +160,7 @@ class Graph:
         """The node that changes in every revision."""
         node = self.untracked.get(reason)
         if node is None:
-            node = _settled(Node(_UNTRACKED, reason, reason))
+            node = _settled(Node(UNTRACKED, reason, reason))
             # A call that is late reads it first: what it saw belongs to its own revision, not to this one.
             node.changed_at = node.valid_from = self.newest
             node = self.untracked.setdefault(reason, node)
@@ -266,7 +231,7 @@ class Graph:
         steps = [step for change in changes for step in self._steps(*change)]
         if not steps:
             return self.newest
-        events = self._write_events(steps, revision) if self.listeners.any else ()
+        events = write_events(steps, revision) if self.listeners.any else ()
         steps.reverse()
         try:
             self._apply(steps, revision)
@@ -278,7 +243,7 @@ class Graph:
         self.listeners.advanced(revision)
         return revision
 
-    def _steps(self, slot: Node, value: Any, durability: int, back: bool) -> Iterator[_Step]:
+    def _steps(self, slot: Node, value: Any, durability: int, back: bool) -> Iterator[Step]:
         """What changes with a slot: the slot, its presence, the set of keys. Nothing is changed here but bits."""
         if durability == 2:  # from now on readers take the bit instead of a link
             slot.bits = 1 << slot.ingredient.index
@@ -294,16 +259,7 @@ class Graph:
             if keys is not None:
                 yield keys, True, False, False
 
-    def _write_events(self, steps: list[_Step], revision: int) -> list[InputSet | InputRemoved]:
-        events: list[InputSet | InputRemoved] = []
-        for slot, _value, there, _back in steps:
-            ingredient = slot.ingredient
-            if ingredient.kind == "input":
-                kind = InputSet if there else InputRemoved
-                events.append(kind(ingredient.record, ingredient.public_key(slot.key), Revision(revision)))
-        return events
-
-    def _apply(self, steps: list[_Step], revision: int) -> None:
+    def _apply(self, steps: list[Step], revision: int) -> None:
         """Take the steps, the last one first. Whoever was interrupted may do it again."""
         at = self.at
         at.tables = CLOSED

@@ -14,8 +14,9 @@ from typing import Any, final
 
 from incr._errors import FinishedFrameError, WriteInQueryError, short_repr
 from incr._exact import same
-from incr._graph import Change, Graph, Unseen
+from incr._graph import Graph
 from incr._input import check_record
+from incr._log import Change, Unseen
 from incr._node import ABSENT, Node
 from incr._revision import Durability, Revision
 from incr._running import running

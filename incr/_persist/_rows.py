@@ -14,7 +14,8 @@ from itertools import accumulate
 from typing import Any, Final, final
 
 from incr._errors import CorruptError
-from incr._graph import Graph, Unseen
+from incr._graph import Graph
+from incr._log import Unseen
 from incr._node import EMPTY, NEVER, SCAN, Node
 from incr._persist._format import CALLS, KEY_SETS, PRESENCES, RECORDS, Values
 from incr._persist._keys import UNREADABLE

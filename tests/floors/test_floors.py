@@ -27,7 +27,7 @@ FLOORS: list[list[str]] = [
         "_running",
     ],
     ["_codec", "_events", "_node", "store"],
-    ["_checks", "_history", "_kin", "_listeners", "_signature"],
+    ["_checks", "_history", "_kin", "_listeners", "_log", "_signature"],
     ["_stream", "_suspicion"],
     ["_graph"],
     ["_explain", "_inherit", "_statistics", "_verify", "_view"],
