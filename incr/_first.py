@@ -60,7 +60,8 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
         if table.setdefault(key, node) is not node:
             return None  # another thread was faster
         if not _hold(graph, frame):
-            leave(frame)  # another thread has written before anybody held this revision
+            with graph.lock:
+                leave(frame)  # another thread has written before anybody held this revision
             return None
         frame.token = running.set(frame)
         frame.began = perf_counter()

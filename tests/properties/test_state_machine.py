@@ -1,9 +1,19 @@
-"""Any program, any history of writes and reads: answers equal a computation from scratch, and nothing runs in vain."""
+"""Any program, any history of what can be done to a database: answers equal a computation from scratch, and nothing
+runs in vain.
+
+Calls may be left standing in the middle of their bodies while inputs are written, and be cancelled there; things may
+happen in several threads at once, which change at moments that are drawn. As long as each step was over before the next
+one began, what ran is compared with a model too.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from asyncio import events
+from collections.abc import Callable, Iterator
+from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,19 +21,39 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import incr
+from hand_loop import Cancelled, HandLoop, Task, pause
 from pull_reference import CONFIG, Reference
-from random_programs import CELLS, Cell, Config, Outcome, Program, evaluate, finish, from_scratch, outcome_of, programs
+from random_programs import (
+    CELLS,
+    Boom,
+    Cell,
+    Config,
+    Outcome,
+    Program,
+    evaluate,
+    finish,
+    from_scratch,
+    outcome_of,
+    programs,
+)
+from stepped_threads import Stepper
+from tasks import no_trace
 
 #: The program of the example that is running: constant for the life of its databases.
 _program: list[Program] = [()]
 _ran: list[int] = []
+_steps = [0]
 
 
 async def _body(db: incr.View, number: int) -> int:
     _ran.append(number)
 
     async def call(inner: int) -> int:
-        return await awaited(db, inner) if _program[0][inner][0] else plain(db, inner)
+        if not _program[0][inner][0]:
+            return plain(db, inner)
+        if events._get_running_loop() is not None:  # it is stepped by hand
+            await pause()
+        return await awaited(db, inner)
 
     return await evaluate(db, _program[0][number][1], call)
 
@@ -45,6 +75,14 @@ def ask(view: incr.View, number: int) -> Outcome:
     return outcome_of(lambda: plain(view, number))
 
 
+async def answer(view: incr.View, number: int) -> Outcome:
+    """The engine's answer to a task."""
+    try:
+        return ("value", await awaited(view, number))
+    except (Boom, incr.MissingInputError) as error:
+        return ("error", type(error), error.args)
+
+
 values = st.one_of(st.none(), st.integers(0, 4))
 cells = st.sampled_from(CELLS)
 
@@ -54,8 +92,16 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.random = Random(0)
+        self.stepper = Stepper(self.random, 0.1)
+        self.locks = self.stepper.installed()
+        self.locks.__enter__()
+        self.loop = HandLoop()
         self.db = incr.Database()
         self.snapshots: list[tuple[incr.Snapshot, dict[Any, Any]]] = []
+        #: Tasks that have not ended, each with what its answer has to be.
+        self.tasks: list[tuple[Task, Outcome]] = []
+        #: Whether the model knows what has to run.
         self.exact = True
 
     @initialize(program=programs())
@@ -101,6 +147,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.reference.write(changes)
 
+    @precondition(lambda self: not self.tasks)
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
         """At the newest revision."""
@@ -114,6 +161,7 @@ class Machine(RuleBasedStateMachine):
             assert _ran == self.reference.ran
         assert self.db.revision == self.reference.revision
 
+    @precondition(lambda self: not self.tasks)
     @rule(data=st.data())
     def read_twice(self, data: st.DataObject) -> None:
         self.read(data)
@@ -129,7 +177,7 @@ class Machine(RuleBasedStateMachine):
     def take_snapshot(self) -> None:
         self.snapshots.append((self.db.snapshot(), dict(self.reference.inputs)))
 
-    @precondition(lambda self: self.snapshots)
+    @precondition(lambda self: self.snapshots and not self.tasks)
     @rule(data=st.data())
     def read_snapshot(self, data: st.DataObject) -> None:
         snapshot, inputs = data.draw(st.sampled_from(self.snapshots))
@@ -148,7 +196,101 @@ class Machine(RuleBasedStateMachine):
         snapshot, _ = self.snapshots.pop(place)
         snapshot.close()
 
-    @precondition(lambda self: not self.snapshots)
+    # --- calls that stand in the middle of their bodies ---------------------------------------------------------------
+
+    @precondition(lambda self: len(self.tasks) < 4 and _program[0][-1][0])
+    @rule(data=st.data())
+    def begin_call(self, data: st.DataObject) -> None:
+        """The later definitions are the awaited ones."""
+        number = data.draw(st.integers(0, len(_program[0]) - 1).filter(lambda number: _program[0][number][0]))
+        views = [(self.db, dict(self.reference.inputs)), *self.snapshots]
+        view, inputs = data.draw(st.sampled_from(views))
+        self.exact = False
+        task = self.loop.spawn(answer(view, number), f"call {number}")
+        self.loop.step(task)  # from here on it is bound
+        self.tasks.append((task, from_scratch(_program[0], inputs, number)))
+        self.see_who_has_ended()
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        ready = self.loop.ready()
+        assert ready, "all tasks wait for each other"
+        self.loop.step(data.draw(st.sampled_from(ready)))
+        self.see_who_has_ended()
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.tasks))[0].cancel()
+
+    @precondition(lambda self: self.tasks)
+    @rule()
+    def go_on_to_the_end(self) -> None:
+        while self.tasks:
+            ready = self.loop.ready()
+            assert ready, "all tasks wait for each other"
+            self.loop.step(ready[0])
+            self.see_who_has_ended()
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def read_meanwhile(self, data: st.DataObject) -> None:
+        """A plain call; the first definition is one."""
+        number = data.draw(_plain())
+        assert ask(self.db, number) == from_scratch(_program[0], self.reference.inputs, number)
+
+    def see_who_has_ended(self) -> None:
+        for task, right in [entry for entry in self.tasks if entry[0].ended.done()]:
+            self.tasks.remove((task, right))
+            if task.error is None:
+                assert task.value == right
+            elif not isinstance(task.error, Cancelled):
+                raise task.error
+
+    # --- threads ------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.tasks)
+    @rule(data=st.data(), seed=st.integers(0, 1_000))
+    def read_in_threads(self, data: st.DataObject, seed: int) -> None:
+        """Two or three calls at once: each right, and together they run what they would have run one by one."""
+        numbers = data.draw(st.lists(_plain(), min_size=2, max_size=3))
+        _ran.clear()
+        answers = self.at_once(seed, [partial(ask, self.db, number) for number in numbers])
+        self.reference.ran.clear()
+        for number, outcome in zip(numbers, answers, strict=True):
+            assert outcome == from_scratch(_program[0], self.reference.inputs, number)
+            assert self.reference.ask(number) == outcome
+        if self.exact:
+            assert sorted(_ran) == sorted(self.reference.ran)
+
+    @rule(data=st.data(), seed=st.integers(0, 1_000), number=cells, value=values)
+    def read_and_write_in_threads(self, data: st.DataObject, seed: int, number: int, value: int | None) -> None:
+        """A write and reads at once: these are from before it or from after it, those of a snapshot from before."""
+        self.exact = False
+        asked = [data.draw(_plain()) for _ in range(3)]
+        before = dict(self.reference.inputs)
+        record = None if value is None else Cell(number, value)
+        write = partial(self.db.remove, Cell, number) if record is None else partial(self.db.set, record)
+        with self.db.snapshot() as snapshot:
+            reads = [
+                partial(ask, view, number) for view, number in zip((self.db, self.db, snapshot), asked, strict=True)
+            ]
+            answers = self.at_once(seed, [write, *reads])[1:]
+        self.reference.write({(Cell, number): record})
+        for place, (called, outcome) in enumerate(zip(asked, answers, strict=True)):
+            right = [from_scratch(_program[0], inputs, called) for inputs in (before, self.reference.inputs)]
+            assert outcome in (right if place < 2 else right[:1])
+
+    def at_once(self, seed: int, functions: list[Callable[[], Any]]) -> list[Any]:
+        self.random.seed(seed)
+        workers = [self.stepper.spawn(function, str(place)) for place, function in enumerate(functions)]
+        self.stepper.run()
+        return [worker.value for worker in workers]
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.snapshots and not self.tasks)
     @rule()
     def save_and_load(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -161,13 +303,33 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def whole(self) -> None:
+        _steps[0] += 1
         self.db.check_invariant()
 
     def teardown(self) -> None:
-        for snapshot, _ in self.snapshots:
-            snapshot.close()
-        self.db.check_invariant()
-        assert not self.db.statistics().pinned
+        try:
+            if self.tasks:
+                self.go_on_to_the_end()
+            for snapshot, _ in self.snapshots:
+                snapshot.close()
+            no_trace(self.db)
+            assert not self.db.statistics().pinned
+        finally:
+            self.loop.close()
+            self.locks.__exit__(None, None, None)
+
+
+def _plain() -> st.SearchStrategy[int]:
+    """The earlier definitions are the plain ones, the first one always."""
+    return st.integers(0, len(_program[0]) - 1).filter(lambda number: not _program[0][number][0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _count() -> Iterator[None]:
+    """Say how much was tried."""
+    yield
+    print(f"{_steps[0]} steps")
 
 
 TestMachine = pytest.mark.spec("memo.consistency", "memo.minimal", "memo.aba", "history.snapshot")(Machine.TestCase)
+pytest.mark.spec("frame.bound", "history.publish", "flight.cancel", "thread.single", "thread.write")(TestMachine)

@@ -69,6 +69,8 @@ class Stepper:
         self._over = _thread.allocate_lock()
         self._over.acquire()
         self._stuck = False
+        #: Conditions may lead into incr's modules, where nobody must lose a turn while it is decided whose it is.
+        self._deciding = False
         #: How often another thread went on, and who: the same for the same seed.
         self.switches: list[str] = []
 
@@ -163,7 +165,7 @@ class Stepper:
         return self._line
 
     def _perhaps(self) -> None:
-        if self._random.random() < self._chance and not self._stuck:
+        if not self._deciding and not self._stuck and self._random.random() < self._chance:
             self._switch()
 
     def _switch(self) -> None:
@@ -178,7 +180,9 @@ class Stepper:
         if not alive:
             self._over.release()
             return
+        self._deciding = True
         ready = [worker for worker in alive if worker.ready]
+        self._deciding = False
         if not ready:
             self._stuck = True
             ready = alive
