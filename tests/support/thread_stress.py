@@ -17,7 +17,7 @@ from typing import Any, Protocol, final
 
 import incr
 from hand_loop import Cancelled, HandLoop
-from incr._database import _write
+from incr._write import write
 from paused_programs import CELLS, RARES, Cell, Child, Inputs, Rare, ask, from_scratch, plain, random_program
 from tasks import no_trace
 
@@ -138,7 +138,7 @@ class Stress:
             else:
                 batch.set(record(key, value), durability=random.choice([None, None, None, incr.Durability.HIGH]))
         # A batch does not say which revision it became; this is what its end calls.
-        self.log.append((_write(self.db._graph, batch._writes), changes))
+        self.log.append((write(self.db._graph, batch._writes), changes))
 
     def ask(self, random: Random, view: incr.View) -> None:
         """A plain call, whose body may die."""
