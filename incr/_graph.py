@@ -392,13 +392,15 @@ class Graph:
                 node.value = outcome
                 node.encoded = None
             node.changed_at = changed_at
-            self._settle(node, revision)
             closed = [dependency for dependency in dependencies if dependency.suspects is not None]
-            if closed:
-                node.valid_to = min(dependency.valid_to for dependency in closed)
+            if not closed:
+                self._settle(node, revision)
+            else:  # not settled first: hits take no lock, and would find it good for a moment
+                if self.kin is not None:
+                    self.kin.established(node, revision)
                 node.suspects = closed if len(closed) <= LISTED else SCAN
                 node.cause = closed[0]
-                node.hot = False
+                node.valid_from, node.valid_to = revision, min(dependency.valid_to for dependency in closed)
         return outcome
 
     def _backdated(self, node: Node) -> None:

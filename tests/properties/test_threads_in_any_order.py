@@ -14,7 +14,9 @@ from typing import Any, final
 import pytest
 from hypothesis import settings
 
+import incr
 from hand_loop import Cancelled, HandLoop
+from paused_programs import Cell
 from stepped_threads import Stepper
 from thread_stress import Here, Stress
 
@@ -93,3 +95,41 @@ def test_any_order_of_threads_gives_the_answers_of_a_database_without_memos(bloc
 
 def test_an_order_repeats() -> None:
     assert in_order(3) == in_order(3)
+
+
+@pytest.mark.spec("thread.read", "history.publish")
+def test_a_late_result_is_not_good_for_a_moment() -> None:
+    """Hits take no lock: who looks while the result is published must not find it where it is not right any more."""
+    stepper = Stepper(Random(0), 1.0)
+    written: list[bool] = []
+    inside: list[bool] = []
+
+    @incr.query
+    def cell(db: incr.View) -> int:
+        return db[Cell, 0].value
+
+    @incr.query
+    def late(db: incr.View) -> int:
+        value = cell(db)
+        if not inside:
+            inside.append(True)
+            stepper.block(lambda: bool(written))
+        return value
+
+    def other() -> int:
+        stepper.block(lambda: bool(inside))
+        db.set(Cell(0, 2))
+        assert int(db.revision) == 2
+        written.append(True)
+        node = db._graph.tables[vars(late)["__incr__"].index][()]
+        stepper.block(lambda: node.hot or first.ended)
+        return late(db)
+
+    with stepper.installed():
+        db = incr.Database()
+        db.set(Cell(0, 1))
+        first = stepper.spawn(lambda: late(db), "first")
+        second = stepper.spawn(other, "second")
+        stepper.run()
+    assert (first.value, second.value) == (1, 2)
+    db.check_invariant()
