@@ -14,9 +14,9 @@ from incr._depth import stack_is_deep
 from incr._execute import DEPTH_STEP, perform, row
 from incr._flight import LEAD, Waiter, join
 from incr._frame import Frame
-from incr._graph import At, Graph
+from incr._graph import CLOSED, At, Graph
 from incr._loop import checkpoint, in_fresh_task
-from incr._node import Node
+from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
 from incr._pull import Pull
 from incr._running import put_back, running
@@ -32,7 +32,9 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     if parent is not None and parent.cycle is not None and parent._graph is graph:
         raise parent.cycle  # the first loop that a call is on decides how it ends: it must not open another one
     node = row(graph, ingredient, key)
-    outcome = await _pull(graph, node, at, parent)
+    outcome = node.value if node.hot else EMPTY
+    if outcome is EMPTY or at.tables is CLOSED:  # no other thread has written before the value was taken
+        outcome = await _pull(graph, node, at, parent)
     if reader is not None:
         reader.note(node)
     if graph.listeners.any:

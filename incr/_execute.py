@@ -14,8 +14,8 @@ from incr._depth import in_fresh_thread, stack_is_deep
 from incr._errors import call_text
 from incr._flight import LEAD, Waiter, join_blocking
 from incr._frame import Frame
-from incr._graph import At, Graph
-from incr._node import Node
+from incr._graph import CLOSED, At, Graph
+from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
 from incr._pull import Pull
 from incr._running import running
@@ -34,7 +34,9 @@ def fetch(view: View, ingredient: Any, key: Any) -> Any:
     if parent is not None and parent.cycle is not None and parent._graph is graph:
         raise parent.cycle  # the first loop that a call is on decides how it ends: it must not open another one
     node = row(graph, ingredient, key)
-    outcome = pull(graph, node, at, parent)
+    outcome = node.value if node.hot else EMPTY
+    if outcome is EMPTY or at.tables is CLOSED:  # no other thread has written before the value was taken
+        outcome = pull(graph, node, at, parent)
     if reader is not None:
         reader.note(node)
     # Callbacks read what they like: that must not be what a plain call below on this stack is busy with.
