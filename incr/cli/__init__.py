@@ -29,6 +29,7 @@ from incr.cli.state import state_file
 __all__ = ["main"]
 
 _DONE, _STATE, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+_MOST_THREADS = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems=options.problems,
                 json=options.json,
                 watch=options.watch,
+                threads=options.threads,
                 second=options.second,
             )
         )
@@ -85,8 +87,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--fresh", action="store_true", help="forget the state and begin cold")
     demo.add_argument("--no-edits", dest="edits", action="store_false", help="make no edits")
     demo.add_argument("--problems", action="store_true", help="list what was found, as path:line: kind: text")
+    demo.add_argument(
+        "--threads",
+        type=_threads,
+        default=0,
+        metavar="N",
+        help="analyse by N threads at once, and answer a request on a snapshot while a file is edited",
+    )
     output = demo.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     output.add_argument("--watch", action="store_true", help="keep running and react to edits of the files")
     demo.add_argument("--second", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads from 1 to {_MOST_THREADS}")
+    return int(text)

@@ -2,7 +2,7 @@
 
 Law: the state file only saves time. Without it, or with a damaged one, the answers are the same.
 
-Keeps: demo.again, demo.edit, demo.watch.
+Keeps: demo.again, demo.edit, demo.threads, demo.watch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import incr
 from incr.cli.document import document
 from incr.cli.options import DemoOptions, Run, UsageError
 from incr.cli.output import Output, Silent, choose_output
-from incr.cli.text import closing_line, edit_lines, problem_lines, run_lines, summary_lines
+from incr.cli.text import closing_line, edit_lines, problem_lines, request_lines, run_lines, summary_lines
 from incr.cli.watch import file_changes, require_watchfiles, watch
 from incr.demo.inputs import Source
 from incr.demo.measuring import Edit, analyse, cost_of, make_edits, most_imported
 from incr.demo.queries import report, summary
 from incr.demo.reading import read_tree
 from incr.demo.values import Problem
+from incr.demo.workers import Request, analyse_in_threads, answer_while_typing
 
 __all__ = ["run_demo"]
 
@@ -79,10 +80,15 @@ async def _run(db: incr.Database, options: DemoOptions, output: Output) -> Run:
     if not change.files:
         raise UsageError(f"there is no Python file in {options.root}; give the folder of a tree of Python files")
     with cost_of(db) as cost, output.progress("analysing") as progress:
-        analyse(db, progress)
+        if options.threads:
+            analyse_in_threads(db, options.threads, progress)
+        else:
+            analyse(db, progress)
     save_seconds = await _save(db, options.state) if cost.executed or change.read or not loaded else None
     state_bytes = options.state.stat().st_size
-    run = Run(loaded, options.state, state_bytes, change, cost, load_seconds, read_seconds, save_seconds)
+    run = Run(
+        loaded, options.state, state_bytes, change, cost, options.threads, load_seconds, read_seconds, save_seconds
+    )
     output.lines(run_lines(run))
     return run
 
@@ -116,8 +122,11 @@ def _finish(db: incr.Database, options: DemoOptions, output: Output, run: Run) -
     whole = summary(db)
     problems = _problems(db)
     edits: list[Edit] = []
+    request = None
     if options.edits:
         edits += _edits(db, output)
+    if options.threads and options.edits:
+        request = _request(db, options.threads, output)
     if options.problems:
         output.heading("Problems")
         output.lines(problem_lines(problems))
@@ -125,7 +134,7 @@ def _finish(db: incr.Database, options: DemoOptions, output: Output, run: Run) -
     output.lines(summary_lines(whole))
     output.lines([closing_line(run, edits)])
     if options.json:
-        print(json.dumps(document(options.root, [run], edits, whole, problems), indent=2))
+        print(json.dumps(document(options.root, [run], edits, request, whole, problems), indent=2))
 
 
 def _edits(db: incr.Database, output: Output) -> Iterator[Edit]:
@@ -141,6 +150,16 @@ def _edits(db: incr.Database, output: Output) -> Iterator[Edit]:
         yield edit
 
 
+def _request(db: incr.Database, threads: int, output: Output) -> Request | None:
+    chosen = most_imported(db)
+    if chosen is None:
+        return None
+    output.heading(f"A request of all files, answered on a snapshot by {threads:,} threads while {chosen[0]} is edited")
+    request = answer_while_typing(db, chosen[0], threads)
+    output.lines(request_lines(request))
+    return request
+
+
 def _problems(db: incr.Database) -> dict[str, tuple[Problem, ...]]:
     return {path: problems for path in db.keys(Source) if (problems := report(db, path).problems)}
 
@@ -150,12 +169,14 @@ def _second_process(options: DemoOptions, first: Run) -> int:
     """Go on in a new process, which has nothing but the state file."""
     command = [sys.executable, "-m", "incr", "demo", os.fspath(options.root), "--state", os.fspath(options.state)]
     command += ["--second", *["--no-edits"] * (not options.edits), *["--problems"] * options.problems]
+    if options.threads:
+        command += ["--threads", str(options.threads)]
     if not options.json:
         return subprocess.run(command, check=False).returncode
     second = subprocess.run([*command, "--json"], check=False, stdout=subprocess.PIPE)
     if second.returncode == 0:
         found = json.loads(second.stdout)
-        found["runs"] = document(options.root, [first], [], None, {})["runs"] + found["runs"]
+        found["runs"] = document(options.root, [first], [], None, None, {})["runs"] + found["runs"]
         print(json.dumps(found, indent=2))
     return second.returncode
 

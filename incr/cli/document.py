@@ -3,9 +3,11 @@
 .. code-block:: text
 
     {"path": ..., "runs": [{"kind": "cold" | "again", "files", "read", "changed", "executed", "verified",
-     "state_bytes", "seconds": {"load", "read", "analyse", "save"}}, ...],
+     "state_bytes", "threads", "joined", "seconds": {"load", "read", "analyse", "save"}}, ...],
      "edits": [{"what", "path", "function", "executed": [[query, [argument, ...]], ...], "backdated": as executed,
      "verified", "seconds", "why"}, ...],
+     "request": null or {"path", "threads", "revision", "newest", "edits", "seconds", "answer": as summary,
+     "after": as summary},
      "summary": the fields of `incr.demo.values.Summary`, "problems": {path: [{"line", "kind", "text"}, ...]}}
 """
 
@@ -19,6 +21,7 @@ from typing import Any
 from incr.cli.options import Run
 from incr.demo.measuring import Call, Edit
 from incr.demo.values import Problem, Summary
+from incr.demo.workers import Request
 
 __all__ = ["document"]
 
@@ -27,6 +30,7 @@ def document(
     root: Path,
     runs: Sequence[Run],
     edits: Sequence[Edit],
+    request: Request | None,
     summary: Summary | None,
     problems: dict[str, tuple[Problem, ...]],
 ) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def document(
         "path": str(root),
         "runs": [_run(run) for run in runs],
         "edits": [_edit(edit) for edit in edits],
+        "request": None if request is None else asdict(request),
         "summary": None if summary is None else asdict(summary),
         "problems": {path: [asdict(problem) for problem in found] for path, found in problems.items()},
     }
@@ -49,6 +54,8 @@ def _run(run: Run) -> dict[str, Any]:
         "executed": len(run.cost.executed),
         "verified": run.cost.verified,
         "state_bytes": run.state_bytes,
+        "threads": run.threads,
+        "joined": run.cost.joined,
         "seconds": {
             "load": run.load_seconds,
             "read": run.read_seconds,

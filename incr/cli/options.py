@@ -26,6 +26,8 @@ class DemoOptions:
     problems: bool = False
     json: bool = False
     watch: bool = False
+    #: How many worker threads analyse; 0 for the program's own thread.
+    threads: int = 0
     #: Whether this process is the one that a cold run has started.
     second: bool = False
 
@@ -39,6 +41,8 @@ class Run:
     state_bytes: int
     change: Change
     cost: Cost
+    #: By how many worker threads; 0 for the program's own thread.
+    threads: int
     load_seconds: float
     read_seconds: float
     #: None if there was nothing to save.

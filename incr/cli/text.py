@@ -9,8 +9,9 @@ from dataclasses import fields
 from incr.cli.options import Run
 from incr.demo.measuring import Call, Cost, Edit
 from incr.demo.values import Problem, Summary
+from incr.demo.workers import Request
 
-__all__ = ["closing_line", "cost_lines", "edit_lines", "problem_lines", "run_lines", "summary_lines"]
+__all__ = ["closing_line", "cost_lines", "edit_lines", "problem_lines", "request_lines", "run_lines", "summary_lines"]
 
 #: Longer lists are cut: there is a limit to what a reader looks at.
 _SHOWN_CALLS = 14
@@ -23,7 +24,8 @@ def run_lines(run: Run) -> Iterator[str]:
         yield f"loaded {_megabytes(run.state_bytes)} of state in {_time(run.load_seconds)}"
     again = f", {run.change.read:,} of them read" if run.loaded else ""
     yield f"{run.change.files:,} files looked at{again}, in {_time(run.read_seconds)}"
-    yield f"{_executed(run.cost)}, in {_time(run.cost.seconds)}"
+    by = f", by {run.threads:,} threads that waited for each other {run.cost.joined:,} times" if run.threads else ""
+    yield f"{_executed(run.cost)}, in {_time(run.cost.seconds)}{by}"
     if run.save_seconds is not None:
         yield f"saved {_megabytes(run.state_bytes)} in {_time(run.save_seconds)} to {run.state}"
 
@@ -33,6 +35,13 @@ def edit_lines(edit: Edit, memos: int) -> Iterator[str]:
     yield from cost_lines(edit.cost, memos)
     yield from _difference(edit.before, edit.after)
     yield from str(edit.why).splitlines()
+
+
+def request_lines(request: Request) -> Iterator[str]:
+    """What a request was told, what was written meanwhile, and what it would be told now."""
+    yield f"it is answered for revision {request.revision:,}: {request.answer.functions:,} functions"
+    yield f"{request.edits:,} edits were written before the answer was there, after {_time(request.seconds)}"
+    yield f"asked again, for revision {request.newest:,}: {request.after.functions:,} functions"
 
 
 def cost_lines(cost: Cost, memos: int) -> Iterator[str]:

@@ -8,7 +8,8 @@ Read it in this order:
 - `syntax`, with `scopes`, `statements`, `signatures` and `modules`: what the queries call, plain functions that know
   nothing of incr;
 - `reading`: async, from the disk to the inputs;
-- `edits` and `measuring`: changes of one file's text, and what they cost.
+- `edits` and `measuring`: changes of one file's text, and what they cost;
+- `workers`: the same by several threads at once, and a request that is answered while files change.
 
 `incr.cli` runs it as the command ``incr demo``.
 """

@@ -37,6 +37,8 @@ class Cost:
     verified: int = 0
     #: How many calls the written inputs could reach.
     suspected: int = 0
+    #: How many times somebody waited for a call that another thread was busy with.
+    joined: int = 0
 
     def note(self, event: incr.Event) -> None:
         """Count one event."""
@@ -49,6 +51,8 @@ class Cost:
                 self.verified += 1
             case incr.QuerySuspected():
                 self.suspected += 1
+            case incr.FlightJoined():
+                self.joined += 1
             case _:
                 pass
 
