@@ -30,6 +30,7 @@ def test_each_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir()} == {
         "analyse_tree.py",
         "ask_more.py",
+        "language_server.py",
         "preview_rename.py",
         "quickstart.py",
     }
@@ -68,3 +69,14 @@ def test_a_rename_is_previewed_without_touching_a_file(folder: Path) -> None:
     assert out.count("would be new") == 1
     assert "would be new: bill.py: " in out
     assert texts == {path: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.spec("history.snapshot", "thread.read", "thread.write")
+def test_requests_are_answered_for_the_text_that_was_sent_before_them() -> None:
+    assert run("language_server.py").splitlines() == [
+        "late: revision 7: shop:price till:pay till:price",
+        "early: revision 2: shop:price till:pay",
+        "doubtful: given up",
+        "problems now: price is also in shop",
+        "symbols ran 4 times for 7 revisions of two files",
+    ]
