@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 
 import nox
@@ -65,7 +66,8 @@ def deep(session: nox.Session) -> None:
     """The random tests with many more examples: minutes to hours."""
     install(session, "test")
     profile = {"INCR_HYPOTHESIS_PROFILE": "deep"}
-    session.run("pytest", "--timeout=0", "tests/properties", *session.posargs, env=profile)
+    seed = f"--hypothesis-seed={random.randrange(2**32)}"  # printed with the command; one that is given comes after it
+    session.run("pytest", "--timeout=0", "-s", seed, "tests/properties", *session.posargs, env=profile)
 
 
 @nox.session

@@ -12,7 +12,11 @@ settings.register_profile(
     "ci", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
-    "deep", parent=settings.get_profile("ci"), max_examples=5_000, suppress_health_check=list(HealthCheck)
+    "deep",
+    parent=settings.get_profile("ci"),
+    max_examples=5_000,
+    stateful_step_count=100,  # some 300,000 steps of the state machine in all
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile(os.environ.get("INCR_HYPOTHESIS_PROFILE", "ci"))
 

@@ -85,6 +85,15 @@ async def answer(view: incr.View, number: int) -> Outcome:
 
 values = st.one_of(st.none(), st.integers(0, 4))
 cells = st.sampled_from(CELLS)
+#: One of so many, counted round: cheaper than a strategy that is made for each step.
+draws = st.integers(0, 15)
+seeds = st.integers(0, 1_000)
+
+
+def plain_one(draw: int) -> int:
+    """A definition that is no task's: the first one always is one."""
+    numbers = [number for number, (awaited, _) in enumerate(_program[0]) if not awaited]
+    return numbers[draw % len(numbers)]
 
 
 class Machine(RuleBasedStateMachine):
@@ -99,6 +108,7 @@ class Machine(RuleBasedStateMachine):
         self.loop = HandLoop()
         self.db = incr.Database()
         self.snapshots: list[tuple[incr.Snapshot, dict[Any, Any]]] = []
+        self.forks: list[tuple[incr.Database, dict[Any, Any]]] = []
         #: Tasks that have not ended, each with what its answer has to be.
         self.tasks: list[tuple[Task, Outcome]] = []
         #: Whether the model knows what has to run.
@@ -147,11 +157,13 @@ class Machine(RuleBasedStateMachine):
             return
         self.reference.write(changes)
 
+    # --- reading ------------------------------------------------------------------------------------------------------
+
     @precondition(lambda self: not self.tasks)
-    @rule(data=st.data())
-    def read(self, data: st.DataObject) -> None:
+    @rule(draw=draws)
+    def read(self, draw: int) -> None:
         """At the newest revision."""
-        number = data.draw(st.integers(0, len(_program[0]) - 1))
+        number = draw % len(_program[0])
         _ran.clear()
         answer = ask(self.db, number)
         assert answer == from_scratch(_program[0], self.reference.inputs, number)
@@ -162,49 +174,89 @@ class Machine(RuleBasedStateMachine):
         assert self.db.revision == self.reference.revision
 
     @precondition(lambda self: not self.tasks)
-    @rule(data=st.data())
-    def read_twice(self, data: st.DataObject) -> None:
-        self.read(data)
-        number = data.draw(st.integers(0, len(_program[0]) - 1))
+    @rule(draw=draws, other=draws)
+    def read_twice(self, draw: int, other: int) -> None:
+        self.read(draw)
+        number = other % len(_program[0])
         ask(self.db, number)
         _ran.clear()
         ask(self.db, number)
         assert not _ran
         self.reference.ask(number)
 
-    @precondition(lambda self: len(self.snapshots) < 3)
+    @precondition(lambda self: len(self.snapshots) < 4)
     @rule()
     def take_snapshot(self) -> None:
         self.snapshots.append((self.db.snapshot(), dict(self.reference.inputs)))
 
     @precondition(lambda self: self.snapshots and not self.tasks)
-    @rule(data=st.data())
-    def read_snapshot(self, data: st.DataObject) -> None:
-        snapshot, inputs = data.draw(st.sampled_from(self.snapshots))
-        number = data.draw(st.integers(0, len(_program[0]) - 1))
+    @rule(which=draws, draw=draws)
+    def read_snapshot(self, which: int, draw: int) -> None:
+        snapshot, inputs = self.snapshots[which % len(self.snapshots)]
         # What runs for an older revision may serve the newest one too: from here on only answers are compared.
         self.exact = False
-        assert ask(snapshot, number) == from_scratch(_program[0], inputs, number)
-        _ran.clear()
-        assert ask(snapshot, number) == from_scratch(_program[0], inputs, number)
-        assert not _ran
+        self.read_again(snapshot, inputs, draw)
 
     @precondition(lambda self: self.snapshots)
-    @rule(data=st.data())
-    def close_snapshot(self, data: st.DataObject) -> None:
-        place = data.draw(st.integers(0, len(self.snapshots) - 1))
-        snapshot, _ = self.snapshots.pop(place)
-        snapshot.close()
+    @rule(which=draws)
+    def close_snapshot(self, which: int) -> None:
+        self.snapshots.pop(which % len(self.snapshots))[0].close()
+
+    def read_again(self, view: incr.View, inputs: dict[Any, Any], draw: int) -> None:
+        number = draw % len(_program[0])
+        assert ask(view, number) == from_scratch(_program[0], inputs, number)
+        _ran.clear()
+        assert ask(view, number) == from_scratch(_program[0], inputs, number)
+        assert not _ran
+
+    # --- forks --------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.forks) < 3)
+    @rule(which=draws)
+    def fork(self, which: int) -> None:
+        """Of an open snapshot, or of one that is closed at once; what a fork runs is no affair of the database."""
+        snapshots = [*self.snapshots, (self.db.snapshot(), self.reference.inputs)]
+        snapshot, inputs = snapshots[which % len(snapshots)]
+        self.forks.append((snapshot.fork(), dict(inputs)))
+        snapshots[-1][0].close()
+
+    @precondition(lambda self: self.forks)
+    @rule(which=draws, number=cells, value=values)
+    def write_fork(self, which: int, number: int, value: int | None) -> None:
+        fork, inputs = self.forks[which % len(self.forks)]
+        self.writing(fork, number, value)()
+        self.write_down(inputs, number, value)
+
+    @precondition(lambda self: self.forks and not self.tasks)
+    @rule(which=draws, draw=draws)
+    def read_fork(self, which: int, draw: int) -> None:
+        self.read_again(*self.forks[which % len(self.forks)], draw)
+
+    @precondition(lambda self: self.forks)
+    @rule(which=draws)
+    def close_fork(self, which: int) -> None:
+        self.forks.pop(which % len(self.forks))[0].close()
+
+    @staticmethod
+    def writing(db: incr.Database, number: int, value: int | None) -> Callable[[], Any]:
+        return partial(db.remove, Cell, number) if value is None else partial(db.set, Cell(number, value))
+
+    @staticmethod
+    def write_down(inputs: dict[Any, Any], number: int, value: int | None) -> None:
+        if value is None:
+            inputs.pop((Cell, number), None)
+        else:
+            inputs[Cell, number] = Cell(number, value)
 
     # --- calls that stand in the middle of their bodies ---------------------------------------------------------------
 
     @precondition(lambda self: len(self.tasks) < 4 and _program[0][-1][0])
-    @rule(data=st.data())
-    def begin_call(self, data: st.DataObject) -> None:
-        """The later definitions are the awaited ones."""
-        number = data.draw(st.integers(0, len(_program[0]) - 1).filter(lambda number: _program[0][number][0]))
-        views = [(self.db, dict(self.reference.inputs)), *self.snapshots]
-        view, inputs = data.draw(st.sampled_from(views))
+    @rule(which=draws, draw=draws)
+    def begin_call(self, which: int, draw: int) -> None:
+        numbers = [number for number, (awaited, _) in enumerate(_program[0]) if awaited]
+        number = numbers[draw % len(numbers)]
+        views = [(self.db, self.reference.inputs), *self.snapshots, *self.forks]
+        view, inputs = views[which % len(views)]
         self.exact = False
         task = self.loop.spawn(answer(view, number), f"call {number}")
         self.loop.step(task)  # from here on it is bound
@@ -212,32 +264,28 @@ class Machine(RuleBasedStateMachine):
         self.see_who_has_ended()
 
     @precondition(lambda self: self.tasks)
-    @rule(data=st.data())
-    def go_on(self, data: st.DataObject) -> None:
+    @rule(which=draws)
+    def go_on(self, which: int) -> None:
         ready = self.loop.ready()
         assert ready, "all tasks wait for each other"
-        self.loop.step(data.draw(st.sampled_from(ready)))
+        self.loop.step(ready[which % len(ready)])
         self.see_who_has_ended()
 
     @precondition(lambda self: self.tasks)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.tasks))[0].cancel()
+    @rule(which=draws)
+    def cancel(self, which: int) -> None:
+        self.tasks[which % len(self.tasks)][0].cancel()
 
     @precondition(lambda self: self.tasks)
     @rule()
     def go_on_to_the_end(self) -> None:
         while self.tasks:
-            ready = self.loop.ready()
-            assert ready, "all tasks wait for each other"
-            self.loop.step(ready[0])
-            self.see_who_has_ended()
+            self.go_on(0)
 
     @precondition(lambda self: self.tasks)
-    @rule(data=st.data())
-    def read_meanwhile(self, data: st.DataObject) -> None:
-        """A plain call; the first definition is one."""
-        number = data.draw(_plain())
+    @rule(draw=draws)
+    def read_meanwhile(self, draw: int) -> None:
+        number = plain_one(draw)
         assert ask(self.db, number) == from_scratch(_program[0], self.reference.inputs, number)
 
     def see_who_has_ended(self) -> None:
@@ -251,10 +299,10 @@ class Machine(RuleBasedStateMachine):
     # --- threads ------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: not self.tasks)
-    @rule(data=st.data(), seed=st.integers(0, 1_000))
-    def read_in_threads(self, data: st.DataObject, seed: int) -> None:
+    @rule(some=st.lists(draws, min_size=2, max_size=3), seed=seeds)
+    def read_in_threads(self, some: list[int], seed: int) -> None:
         """Two or three calls at once: each right, and together they run what they would have run one by one."""
-        numbers = data.draw(st.lists(_plain(), min_size=2, max_size=3))
+        numbers = [plain_one(draw) for draw in some]
         _ran.clear()
         answers = self.at_once(seed, [partial(ask, self.db, number) for number in numbers])
         self.reference.ran.clear()
@@ -264,23 +312,39 @@ class Machine(RuleBasedStateMachine):
         if self.exact:
             assert sorted(_ran) == sorted(self.reference.ran)
 
-    @rule(data=st.data(), seed=st.integers(0, 1_000), number=cells, value=values)
-    def read_and_write_in_threads(self, data: st.DataObject, seed: int, number: int, value: int | None) -> None:
+    @rule(some=st.tuples(draws, draws, draws), seed=seeds, number=cells, value=values)
+    def read_and_write_in_threads(self, some: tuple[int, ...], seed: int, number: int, value: int | None) -> None:
         """A write and reads at once: these are from before it or from after it, those of a snapshot from before."""
         self.exact = False
-        asked = [data.draw(_plain()) for _ in range(3)]
+        asked = [plain_one(draw) for draw in some]
         before = dict(self.reference.inputs)
-        record = None if value is None else Cell(number, value)
-        write = partial(self.db.remove, Cell, number) if record is None else partial(self.db.set, record)
         with self.db.snapshot() as snapshot:
-            reads = [
-                partial(ask, view, number) for view, number in zip((self.db, self.db, snapshot), asked, strict=True)
-            ]
-            answers = self.at_once(seed, [write, *reads])[1:]
-        self.reference.write({(Cell, number): record})
-        for place, (called, outcome) in enumerate(zip(asked, answers, strict=True)):
-            right = [from_scratch(_program[0], inputs, called) for inputs in (before, self.reference.inputs)]
+            views = [self.db, self.db, snapshot]
+            reads = [partial(ask, view, call) for view, call in zip(views, asked, strict=True)]
+            answers = self.at_once(seed, [self.writing(self.db, number, value), *reads])[1:]
+        self.reference.write({(Cell, number): None if value is None else Cell(number, value)})
+        for place, (call, outcome) in enumerate(zip(asked, answers, strict=True)):
+            right = [from_scratch(_program[0], inputs, call) for inputs in (before, self.reference.inputs)]
             assert outcome in (right if place < 2 else right[:1])
+
+    @precondition(lambda self: self.forks)
+    @rule(which=draws, some=st.tuples(draws, draws), seed=seeds, number=cells, value=values)
+    def use_a_fork_in_threads(
+        self, which: int, some: tuple[int, ...], seed: int, number: int, value: int | None
+    ) -> None:
+        """A fork is written and read, and the database is read and written, all at once."""
+        self.exact = False
+        fork, inputs = self.forks[which % len(self.forks)]
+        asked = [plain_one(draw) for draw in some]
+        before = dict(inputs), dict(self.reference.inputs)
+        writes = [self.writing(fork, number, value), self.writing(self.db, number, value)]
+        reads = [partial(ask, view, call) for view, call in zip((fork, self.db), asked, strict=True)]
+        answers = self.at_once(seed, [*writes, *reads])[2:]
+        self.write_down(inputs, number, value)
+        self.reference.write({(Cell, number): None if value is None else Cell(number, value)})
+        after = inputs, self.reference.inputs
+        for call, outcome, *states in zip(asked, answers, before, after, strict=True):
+            assert outcome in [from_scratch(_program[0], state, call) for state in states]
 
     def at_once(self, seed: int, functions: list[Callable[[], Any]]) -> list[Any]:
         self.random.seed(seed)
@@ -290,7 +354,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: not self.snapshots and not self.tasks)
+    @precondition(lambda self: not self.snapshots and not self.forks and not self.tasks)
     @rule()
     def save_and_load(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -304,24 +368,22 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def whole(self) -> None:
         _steps[0] += 1
-        self.db.check_invariant()
+        for db in [self.db, *(fork for fork, _ in self.forks)]:
+            db.check_invariant()
 
     def teardown(self) -> None:
         try:
             if self.tasks:
                 self.go_on_to_the_end()
-            for snapshot, _ in self.snapshots:
-                snapshot.close()
+            for view, _ in [*self.snapshots, *self.forks]:
+                view.close()
+            self.db.set(Cell(0, 77))  # closed forks are taken out at the next write
+            assert self.db._graph.kin is None
             no_trace(self.db)
             assert not self.db.statistics().pinned
         finally:
             self.loop.close()
             self.locks.__exit__(None, None, None)
-
-
-def _plain() -> st.SearchStrategy[int]:
-    """The earlier definitions are the plain ones, the first one always."""
-    return st.integers(0, len(_program[0]) - 1).filter(lambda number: not _program[0][number][0])
 
 
 @pytest.fixture(scope="module", autouse=True)
