@@ -4,6 +4,7 @@ A program declares inputs, interned values and queries; incr memoises every call
 after a change runs again only what the change can reach and what really came out different.
 """
 
+from incr._accumulator import Accumulator
 from incr._database import Database, Snapshot
 from incr._errors import (
     CorruptError,
@@ -50,6 +51,7 @@ from incr._view import View
 from incr._write import Batch
 
 __all__ = [
+    "Accumulator",
     "Batch",
     "CorruptError",
     "CycleError",

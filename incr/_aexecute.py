@@ -22,7 +22,7 @@ from incr._pull import Pull
 from incr._running import put_back, running
 from incr._view import View
 
-__all__ = ["afetch"]
+__all__ = ["afetch", "apull"]
 
 
 async def afetch(view: View, ingredient: Any, key: Any) -> Any:
@@ -34,7 +34,7 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     node = row(graph, ingredient, key)
     outcome = node.value if node.hot else EMPTY
     if outcome is EMPTY or at.tables is CLOSED:  # no other thread has written before the value was taken
-        outcome = await _pull(graph, node, at, parent)
+        outcome = await apull(graph, node, at, parent)
     if reader is not None:
         reader.note(node)
     if graph.listeners.any:
@@ -42,7 +42,8 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     return take(graph, node, outcome)
 
 
-async def _pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
+async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
+    """`_execute.pull` for a call of either kind."""
     pulling = Pull(graph, node, at, parent)
     try:
         pulling.open()

@@ -21,7 +21,7 @@ from incr._pull import Pull
 from incr._running import running
 from incr._view import View
 
-__all__ = ["DEPTH_STEP", "fetch", "perform", "refuse_colour", "row", "the_view"]
+__all__ = ["DEPTH_STEP", "fetch", "perform", "pull", "refuse_colour", "row", "the_view"]
 
 #: How many nested calls there are between two looks at the stack.
 DEPTH_STEP = 16

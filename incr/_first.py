@@ -108,6 +108,7 @@ def end_first(frame: Frame, value: Any) -> Any:
             or node.valid_from != NEVER
             or frame.waiters is not None
             or frame.cycle is not None
+            or frame.pushes is not None
             or frame.next_flight is not None
             or node.flight is not frame
             or graph.listeners.any

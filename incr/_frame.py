@@ -39,8 +39,8 @@ class Frame(View):
     """One running call."""
 
     __slots__ = (
-        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "through",
-        "token", "waiters",
+        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "pushes",
+        "through", "token", "waiters",
     )  # fmt: skip
 
     #: When the body began, and what `running` was before: set and used by `_first` alone.
@@ -67,6 +67,8 @@ class Frame(View):
         self.waiters: list[Any] | None = None
         #: The execution was cancelled and its place is kept for the follower that takes over.
         self.leaderless = False
+        #: What the call has pushed to accumulators; None while it is nothing.
+        self.pushes: list[Any] | None = None
         #: The flight of the same call at another revision.
         self.next_flight: Frame | None = None
         #: The error that this call has to end with, because it is on a cycle.

@@ -14,26 +14,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any, final
 
 from incr._checks import ValueChecks
+from incr._collected import Collected
+from incr._counters import Counters
 from incr._events import QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
 from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._log import UNTRACKED, Change, Step, Unseen, write_events
 from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
+from incr._pushes import LOST
 from incr._revision import OPEN
 from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
 
-__all__ = ["CLOSED", "At", "Counters", "Graph"]
-
-
-@final
-class Counters:
-    """What happened to one ingredient's calls in this process."""
-
-    __slots__ = ("backdated", "cancelled", "executed", "joined", "verified")
-
-    def __init__(self) -> None:
-        self.executed = self.verified = self.backdated = self.joined = self.cancelled = 0
+__all__ = ["CLOSED", "At", "Graph"]
 
 
 @final
@@ -70,6 +63,8 @@ class Graph:
         self.interned: dict[int, dict[Any, Any]] = {}
         self.untracked: dict[str, Node] = {}
         self.counters: dict[Any, Counters] = {}
+        #: What is collected from the pushes of calls; None in a database that was never asked for any.
+        self.collected: Collected | None = None
         self.listeners = Listeners()
         #: Copies of memoised values, compared on every read; None unless the program asked for it.
         self.checks = ValueChecks() if check_values else None
@@ -212,7 +207,7 @@ class Graph:
         if self.pins:
             if self.kin is not None:
                 self.kin.complete(node)
-            memo = Memo(node.value, node.changed_at, node.valid_from, node.valid_to, node.dependencies)
+            memo = Memo(node.value, node.changed_at, node.valid_from, node.valid_to, node.dependencies, node.pushes)
             self.history.keep(node, memo)
 
     # --- writing --------------------------------------------------------------------------------------------------
@@ -322,13 +317,17 @@ class Graph:
         """The call's dependencies were at *at*, a closed revision, what they were when it was current."""
         if self.kin is not None:
             self.kin.complete(node)
-        memo = Memo(node.value, node.changed_at, at.revision, at.revision + 1, node.dependencies)
+        revision = at.revision
+        memo = Memo(node.value, node.changed_at, revision, revision + 1, node.dependencies, node.pushes)
         self.history.keep(node, memo)
         self.counters[node.ingredient].verified += 1
         return memo
 
-    def publish(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Any:
-        """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`.
+    def publish(
+        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any = None
+    ) -> Any:
+        """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`. *pushes*
+        that compare as the same are `node.pushes`.
 
         Returns the outcome that everybody is given: the one that is there already, where there is one.
         """
@@ -340,14 +339,18 @@ class Graph:
             # It was good, only its value was gone: no stamp moves, so nothing that used it has to look again.
             node.value = outcome
             node.encoded = None
+            if node.pushes is LOST:
+                node.pushes = pushes
             self.warm(node)
             return outcome
         if node.covers(at.revision):  # a late run of an older revision has shown meanwhile that its outcome still holds
             return outcome if type(node.value) is Stored else node.value
         if at.tables is CLOSED:
-            return self._publish_late(node, at, outcome, dependencies, unchanged)
+            return self._publish_late(node, at, outcome, dependencies, unchanged, pushes)
         revision = at.revision
         self._keep_current(node)
+        if pushes is not node.pushes or self.collected is not None:
+            self._give_pushes(node, dependencies, pushes)
         self._relink(node, dependencies)
         if unchanged:
             self._backdated(node)
@@ -378,15 +381,18 @@ class Graph:
         node.hot = True  # last: what an interrupt leaves behind before is looked at again
 
     # spec: history.publish
-    def _publish_late(self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool) -> Any:
+    def _publish_late(
+        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any
+    ) -> Any:
         """Inputs were written while the call ran: its outcome is right at its own revision, maybe nowhere else."""
         revision = at.revision
         older = node.valid_from <= revision  # the current outcome, if any, is from before this one
         changed_at = node.changed_at if unchanged and older else revision
-        self.history.keep(node, Memo(outcome, changed_at, revision, revision + 1, dependencies))
+        self.history.keep(node, Memo(outcome, changed_at, revision, revision + 1, dependencies, pushes))
         # Not if a dependency had another value here than now: a later backdate over it would hide the difference.
         if older and all(dependency.covers(revision) for dependency in dependencies):
             self._keep_current(node)
+            self._give_pushes(node, dependencies, pushes)
             self._relink(node, dependencies)
             if not (unchanged and node.value is not EMPTY):
                 node.value = outcome
@@ -402,6 +408,14 @@ class Graph:
                 node.cause = closed[0]
                 node.valid_from, node.valid_to = revision, min(dependency.valid_to for dependency in closed)
         return outcome
+
+    # spec: accumulate.incremental
+    # spec: accumulate.replay
+    def _give_pushes(self, node: Node, dependencies: tuple[Node, ...], pushes: Any) -> None:
+        """The call's own pushes are these from now on; what is collected above it hears of it, if that matters."""
+        if self.collected is not None and (pushes is not node.pushes or dependencies != node.dependencies):
+            self.collected.mark(node)  # first: after an interrupt in between it is done once more
+        node.pushes = pushes
 
     def _backdated(self, node: Node) -> None:
         self.counters[node.ingredient].backdated += 1

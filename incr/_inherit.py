@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, final
 
+from incr._collected import Collected, is_collection
 from incr._graph import At, Graph
 from incr._kin import Kin
 from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, each_dependent, link
@@ -212,7 +213,7 @@ class Inheritance:
         elif kind == "untracked":
             own = self._untracked(node)
         else:
-            row = graph.table(ingredient).get(node.key)
+            row = graph.table(ingredient).get(self._twins.get(node.key) if is_collection(node) else node.key)
             if row is None:
                 return self._slot(node) if kind == "input" else None
             own = row
@@ -301,13 +302,17 @@ class Inheritance:
         return NEVER < node.valid_from <= self._base and node.suspects is not SCAN and node not in self._late
 
     def _make(self, node: Node, plan: _Plan) -> None:
-        own = Node(node.ingredient, node.key)
+        key = node.key
+        if is_collection(node):  # what is collected for a call is known by the call's node
+            key = self.twin(key)
+            self.graph.collected = self.graph.collected or Collected()
+        own = Node(node.ingredient, key)
         holder = plan.holder
-        self.graph.table(node.ingredient)[node.key] = own
+        self.graph.table(node.ingredient)[key] = own
         self._pair(node, own)
         if holder is None:
             return
-        own.value, own.changed_at, own.cost = holder.value, holder.changed_at, node.cost
+        own.value, own.changed_at, own.cost, own.pushes = holder.value, holder.changed_at, node.cost, holder.pushes
         if holder.valid_to <= self._base:
             self._unsure.add(own)
         if self._has_to_run(node, plan):

@@ -118,7 +118,7 @@ class Stored:
 class Memo:
     """An outcome that was current once and that somebody who is bound to an older revision still needs."""
 
-    __slots__ = ("changed_at", "dependencies", "valid_from", "valid_to", "value")
+    __slots__ = ("changed_at", "dependencies", "pushes", "valid_from", "valid_to", "value")
 
     def __init__(
         self,
@@ -127,6 +127,7 @@ class Memo:
         valid_from: int,
         valid_to: int,
         dependencies: tuple[Node, ...] | None = None,
+        pushes: Any = None,
     ) -> None:
         self.value = value
         self.changed_at = changed_at
@@ -134,6 +135,8 @@ class Memo:
         self.valid_to = valid_to
         #: What a call read when it came to this outcome: a fork of that revision goes by it.
         self.dependencies = dependencies
+        #: What it pushed to accumulators, as a node has it.
+        self.pushes = pushes
 
 
 #: As `suspects`: too many to list; every dependency is looked at.
@@ -159,6 +162,7 @@ class Node:
         "ingredient",
         "key",
         "places",
+        "pushes",
         "ran_at",
         "suspects",
         "valid_from",
@@ -202,6 +206,8 @@ class Node:
     cost: float
     #: The outcome's bytes as last written or read, while they are still right; else None.
     encoded: Any
+    #: What the call pushed to accumulators: `Pushes`, LOST or BARRED (see `_pushes`); None nearly always.
+    pushes: Any
 
     def __init__(self, ingredient: Any, key: Any, value: Any = EMPTY) -> None:
         self.ingredient = ingredient
@@ -222,6 +228,7 @@ class Node:
         self.ran_at = NEVER
         self.cost = 0.0
         self.encoded = None
+        self.pushes = None
 
     def __repr__(self) -> str:
         return f"<Node {self.label()}>"

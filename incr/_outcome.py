@@ -18,6 +18,7 @@ from incr._flight import claim, hand_over, land, note_cycle, tell_all, tell_lead
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, Failure, Node, Stored
+from incr._pushes import BARRED, weigh
 
 __all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "take"]
 
@@ -48,15 +49,17 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
     """Publish what the body gave, wake those who wait, and end the frame. Returns the outcome for everybody."""
     graph, node, at = frame._graph, frame.node, frame.at
     while True:
-        cycle = frame.cycle
+        cycle, before, valid_from = frame.cycle, node.value, node.valid_from
         if cycle is not None:
             outcome = Failure(cycle, cycle.__traceback__)
-        before, valid_from = node.value, node.valid_from
+            pushes: Any = BARRED
+        else:
+            pushes = None if frame.pushes is None else weigh(node.pushes, frame.pushes)
         unchanged = _unchanged(node, at, before, outcome)
         with graph.lock:
             if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
                 continue  # another thread was here while the values were compared
-            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged)
+            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged, pushes)
             node.cost = seconds
             node.ran_at = at.revision
             graph.release(frame)

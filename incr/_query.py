@@ -55,6 +55,8 @@ class QueryIngredient:
         "version",
     )  # fmt: skip
     kind = "query"
+    #: Only the tables of collections have one.
+    accumulator = None
 
     def __init__(self, function: FunctionType, name: str | None, version: int, equal: Any, persist: bool) -> None:
         self.function = function

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
+from incr._collected import is_collection
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, NEVER, SCAN, Node
 
@@ -68,6 +69,8 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             changed = found is not None or node.valid_from == NEVER
             if found is not None:
                 node.cause = found
+        if not changed and graph.collected is not None:
+            changed = graph.collected.unsure(node)
         if not changed:
             graph.verified(node, at.revision)
             pop()
@@ -145,6 +148,8 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
             changed = not NEVER < node.valid_from <= revision or node.valid_from != since[-1] or node.value is EMPTY
             if not changed:
                 changed, blocked = _scan_as_of(graph, node, revision, places)
+                if blocked is None and graph.collected is not None and is_collection(node):
+                    changed = True  # something else may have been pushed below it, whatever was read
             if blocked is not None and blocked not in on_stack:
                 on_stack.add(blocked)
                 stack.append(blocked)

@@ -183,10 +183,11 @@ class Arrangement:
             list(map(self._rows.__getitem__, chain.from_iterable(table.dependencies))),
         )
         ingredient = table.ingredient
-        names = ingredient.signature.names
+        names = () if table.collected else ingredient.signature.names
         return calls_draft(
-            table.name, self._fingerprint(ingredient), names, pack_column(table.column), calls, table.encoded
-        )
+            table.name, self._fingerprint(ingredient), names, pack_column(table.column), calls, table.encoded,
+            table.pushes,
+        )  # fmt: skip
 
     def _presences(self, name: str, slots: Sequence[Node], rows: Sequence[Aspect]) -> Draft:
         """A presence is named by the row of its slot among the input's."""

@@ -27,8 +27,8 @@ class Table:
     """The rows of one input or query, column by column."""
 
     __slots__ = (
-        "bits", "changed_at", "column", "dependencies", "encoded", "flags", "ingredient", "keys", "kind", "name",
-        "nodes", "valid_from", "values",
+        "bits", "changed_at", "collected", "column", "dependencies", "encoded", "flags", "ingredient", "keys", "kind",
+        "name", "nodes", "pushes", "valid_from", "values",
     )  # fmt: skip
 
     def __init__(self, kind: int, ingredient: Any, nodes: list[Node]) -> None:
@@ -36,7 +36,9 @@ class Table:
         self.ingredient = ingredient
         self.name: str = ingredient.identity
         self.nodes = nodes
-        self.keys: list[Any] = [node.key for node in nodes]
+        #: What is collected for a call is named by that: its one dependency.
+        self.collected = kind == CALLS and ingredient.accumulator is not None
+        self.keys: list[Any] = list(range(len(nodes))) if self.collected else [node.key for node in nodes]
         #: The keys once they are packed.
         self.column: Column = ()
         self.values: list[Any] = [node.value for node in nodes]
@@ -44,6 +46,8 @@ class Table:
         self.encoded: list[Any] = [node.encoded for node in nodes]
         self.changed_at = [node.changed_at for node in nodes]
         self.valid_from = [node.valid_from for node in nodes]
+        #: What the calls pushed; bytes once it is encoded.
+        self.pushes: list[Any] = [node.pushes for node in nodes]
         self.bits = [node.bits for node in nodes]
         self.dependencies: list[tuple[Node, ...]] = [node.dependencies for node in nodes]
         if kind == RECORDS:
@@ -56,7 +60,7 @@ class Table:
         if all(wanted):
             return
         columns: list[list[Any]] = [self.nodes, self.keys, self.values, self.encoded, self.changed_at]
-        columns += [self.valid_from, self.flags, self.bits, self.dependencies]
+        columns += [self.valid_from, self.flags, self.bits, self.dependencies, self.pushes]
         for column in columns:
             column[:] = compress(column, wanted)
 
@@ -142,6 +146,8 @@ class Capture:
                 table.select(
                     [value is not ABSENT or node in used for node, value in zip(table.nodes, table.values, strict=True)]
                 )
+            elif table.collected:
+                table.select([node in used for node in table.nodes])
             else:
                 table.select(
                     [

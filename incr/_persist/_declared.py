@@ -16,13 +16,17 @@ __all__ = ["classes_of"]
 
 
 def classes_of(ingredients: Iterable[Any]) -> dict[str, type]:
-    """The record classes, and the classes in the annotations of fields, parameters and results, by name."""
+    """The record classes, and the classes in the annotations of fields, parameters and results, and those that
+    accumulators were declared with, by name."""
     return declared_types(*(hint for ingredient in ingredients for hint in _hints(ingredient)))
 
 
 def _hints(ingredient: Any) -> Iterator[Any]:
     if ingredient.kind != "query":
         yield ingredient.record
+        return
+    if ingredient.accumulator is not None:
+        yield from ingredient.accumulator.pushed_types()
         return
     function = ingredient.function
     scope: dict[str, Any] = {}

@@ -26,6 +26,7 @@ __all__ = [
     "INTERNED",
     "KEYS",
     "KEY_SETS",
+    "LOST_PUSHES",
     "NO_ROW_BYTES",
     "PRESENCES",
     "RECORDS",
@@ -39,6 +40,7 @@ __all__ = [
     "read_calls",
     "read_flags",
     "read_names",
+    "read_pushes",
     "read_shared",
     "read_stamps",
     "read_values",
@@ -64,12 +66,16 @@ _LENGTHS: Final = 5
 _VALUES: Final = 6
 _CLASSES: Final = 7
 _HIGH_SETS: Final = 8
+_PUSH_LENGTHS: Final = 9
+_PUSHES: Final = 10
 
 # Bits of a row's flags.
 #: The call was good at the file's revision.
 GOOD: Final = 1
 #: The slot has been HIGH: its readers are found by their high sets.
 HIGH: Final = 2
+#: The call has pushed something that the file does not have; it has no value either.
+LOST_PUSHES: Final = 4
 
 #: What a call's row takes besides its key, its value, and 4 bytes for each dependency.
 NO_ROW_BYTES: Final = 8 + 8 + 1 + 4 + 4 + 4
@@ -157,11 +163,16 @@ def calls_draft(
     keys: bytes,
     calls: Calls,
     values: Sequence[bytes | None],
+    pushes: Sequence[bytes | None],
 ) -> Draft:
     """A section of a query's calls."""
     streams: dict[int, Iterable[bytes]] = {_NAMES: cut("\0".join(names).encode()), KEYS: cut(keys)}
     streams.update(_calls_streams(calls))
     streams.update(_value_streams(values))
+    if any(pushes):
+        present = [row or b"" for row in pushes]
+        streams[_PUSH_LENGTHS] = cut(pack_numbers("I", map(len, present)))
+        streams[_PUSHES] = cut(b"".join(present))
     return Draft(CALLS, name, fingerprint, len(values), streams)
 
 
@@ -259,8 +270,17 @@ def _revisions(data: memoryview, rows: int, least: int, most: int) -> Sequence[i
 
 def read_values(section: Section) -> Values:
     """The rows' values."""
-    lengths = unpack_numbers("I", section.stream(_LENGTHS))
-    content = section.stream(_VALUES)
+    return _values(section, _LENGTHS, _VALUES)
+
+
+def read_pushes(section: Section) -> Values | None:
+    """What the rows' calls pushed; None if it is nothing."""
+    return _values(section, _PUSH_LENGTHS, _PUSHES) if section.stream(_PUSH_LENGTHS) else None
+
+
+def _values(section: Section, lengths_stream: int, content_stream: int) -> Values:
+    lengths = unpack_numbers("I", section.stream(lengths_stream))
+    content = section.stream(content_stream)
     if len(lengths) != section.rows:
         raise ValueError("there are not as many lengths as rows")
     if sum(lengths) != len(content):

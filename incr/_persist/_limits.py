@@ -40,7 +40,8 @@ class Limits(NamedTuple):
 def bare_sizes(table: Table, key_sizes: Iterable[int]) -> list[int]:
     """About what each row takes without its value, in bytes."""
     return [
-        NO_ROW_BYTES + 4 * len(mine) + key_bytes for mine, key_bytes in zip(table.dependencies, key_sizes, strict=True)
+        NO_ROW_BYTES + 4 * len(mine) + key_bytes + (4 + len(pushes) if pushes else 0)
+        for mine, key_bytes, pushes in zip(table.dependencies, key_sizes, table.pushes, strict=True)
     ]
 
 

@@ -148,6 +148,7 @@ class LoadJob:
         graph.counters = state.counters | graph.counters
         graph.log = state.log
         graph.presence, graph.key_sets, graph.untracked = state.presence, state.key_sets, state.untracked
+        graph.collected = state.collected
         graph.sorted_keys = {}
         graph.changes += 1
         graph.stored = self._kept

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from incr._exact import exact_key
 from incr._graph import Graph
-from incr._node import NEVER, Node, Stored, link
+from incr._node import EMPTY, NEVER, Node, Stored, link
 from incr._persist._format import (
     CALLS,
     GOOD,
     INTERNED,
     KEY_SETS,
     KEYS,
+    LOST_PUSHES,
     PRESENCES,
     RECORDS,
     UNTRACKED,
@@ -27,12 +28,15 @@ from incr._persist._format import (
     Shared,
     read_calls,
     read_names,
+    read_pushes,
     read_values,
 )
 from incr._persist._kept import Foreign, ForeignSection, Instances
 from incr._persist._keys import UNREADABLE, rows_of
+from incr._persist._pushed import StoredPushes, accumulators_of, name_rows
 from incr._persist._restore_inputs import restore_key_set, restore_presences, restore_records, restore_untracked
 from incr._persist._rows import INGREDIENTS, Declared, Rows, Source, located
+from incr._pushes import LOST, Pushes
 from incr._revision import OPEN
 from incr.store.base import Base, Section
 from incr.store.columns import unpack_column
@@ -78,9 +82,13 @@ def restore(
                 instances[section.name] = Instances([row or b"" for row in read_values(section).rows()], 0)
             else:
                 _restore_inputs(rows, section, ingredient, rows.first[number])
-    for number, calls in columns.items():
-        if rows.ingredient(base.sections[number]) is not None:
-            _link(rows, number, calls)
+    used = [number for number in columns if rows.ingredient(base.sections[number]) is not None]
+    for number in used:
+        ingredient = rows.ingredient(base.sections[number])
+        if ingredient.accumulator is not None:
+            name_rows(rows, number, columns[number], ingredient)
+    for number in used:
+        _link(rows, number, columns[number])
     if rows.graph.log:
         rows.graph.newest = rows.later
     return Restored(rows.graph, instances, _foreign(rows, shared, columns))
@@ -106,10 +114,11 @@ def _restore_calls(
     shared: Shared,
     fingerprint: Callable[[Any], bytes],
 ) -> None:
-    names = ingredient.signature.names
+    names = () if ingredient.accumulator is not None else ingredient.signature.names
     if read_names(section) != tuple(names):
         return  # its calls have other arguments now; what depends on them runs again
-    row_of = exact_key if len(names) == 1 else _each_exact
+    single = len(names) == 1 or ingredient.accumulator is not None
+    row_of = exact_key if single else _each_exact
     keys = rows_of(unpack_column(section.stream(KEYS), section.rows), section.rows, rows.decode, row_of)
     values = read_values(section)
     source = Source(values, rows.decode)
@@ -133,6 +142,11 @@ def _restore_calls(
             if flags & GOOD:
                 node.suspects = None
                 node.valid_to = OPEN
+        if flags & LOST_PUSHES:
+            node.pushes = LOST
+            node.value = EMPTY
+            node.encoded = None
+    _restore_pushes(rows, section, nodes)
     rows.nodes[first : first + len(nodes)] = nodes
     known = [node for node in nodes if node is not None]
     table = rows.graph.table(ingredient)
@@ -144,6 +158,18 @@ def _restore_calls(
         cause = rows.reason(f"the code of {ingredient.name}")
         for node in known:
             rows.rerun(node, cause)
+
+
+# spec: accumulate.persist
+def _restore_pushes(rows: Rows, section: Section, nodes: Sequence[Node | None]) -> None:
+    values = read_pushes(section)
+    if values is None:
+        return
+    source = Source(values, rows.decode)
+    accumulators = accumulators_of(rows.declared)
+    for row, (node, length) in enumerate(zip(nodes, values.lengths, strict=True)):
+        if length and node is not None and node.pushes is not LOST:
+            node.pushes = Pushes(None, StoredPushes(source, row, accumulators))
 
 
 def _each_exact(key: Any) -> tuple[Any, ...]:

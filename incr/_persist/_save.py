@@ -16,13 +16,13 @@ from os import PathLike, fsdecode
 from typing import Any, final
 
 from incr._codec import ClassTable, Encoder
-from incr._errors import EncodeError, LimitExceededError
+from incr._errors import EncodeError, LimitExceededError, StoreError
 from incr._events import ValueNotStored
 from incr._graph import Graph
 from incr._node import ABSENT, EMPTY, Failure, Node, Stored
 from incr._persist._arrange import Arrangement
 from incr._persist._capture import Capture, Table
-from incr._persist._format import CALLS, RECORDS
+from incr._persist._format import CALLS, LOST_PUSHES, RECORDS
 from incr._persist._kept import NOTHING, Instances, Kept
 from incr._persist._keys import column_of, sizes_of
 from incr._persist._limits import (
@@ -34,6 +34,8 @@ from incr._persist._limits import (
     surplus_records,
     with_dependents,
 )
+from incr._persist._pushed import encode_pushes, known_pushes
+from incr._pushes import Pushes
 from incr.store.base import image_size, write_base
 from incr.store.directory import split_path
 from incr.store.layout import Header
@@ -46,8 +48,8 @@ class SaveJob:
     """One save: what was captured when it was made, and what has been done with it."""
 
     __slots__ = (
-        "_capture", "_classes", "_fingerprint", "_foreign", "_fresh", "_graph", "_instances", "_limits", "_path",
-        "_unstored",
+        "_accumulators", "_capture", "_classes", "_fingerprint", "_foreign", "_fresh", "_fresh_pushes", "_graph",
+        "_instances", "_limits", "_path", "_unstored",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +71,9 @@ class SaveJob:
         self._instances: dict[str, Instances] = dict(kept.instances)
         #: What was encoded now: node, value, bytes.
         self._fresh: list[tuple[Node, Any, bytes]] = []
+        self._fresh_pushes: list[tuple[Pushes, bytes]] = []
+        #: The accumulators that the file has values of, by name.
+        self._accumulators: dict[str, Any] = {}
         self._unstored: list[ValueNotStored] = []
 
     # --- in any thread --------------------------------------------------------------------------------------------
@@ -90,6 +95,7 @@ class SaveJob:
             else:
                 nameless += self._encode_keys(table, encoder)
                 self._encode_values(table, encoder)
+                self._encode_pushes(table, encoder)
         self._encode_instances()
         self._leave_out(nameless)
         self._leave_out_by_record()
@@ -140,12 +146,39 @@ class SaveJob:
                     data = self._try_encode(table, row, value, encoder)
             table.encoded[row] = data
 
+    # spec: accumulate.persist
+    def _encode_pushes(self, table: Table, encoder: Encoder) -> None:
+        for row, pushes in enumerate(table.pushes):
+            if pushes is None:
+                continue
+            data: bytes | None = None
+            if type(pushes) is Pushes and table.ingredient.persist:
+                data = known_pushes(pushes)
+                if data is None and pushes.entries is not None:
+                    data = self._try_encode_pushes(table, row, pushes, encoder)
+            table.pushes[row] = data
+            if data is None:  # the call has to run for them to be known, so its value must not be taken as enough
+                table.flags[row] |= LOST_PUSHES
+                table.encoded[row] = None
+
+    def _try_encode_pushes(self, table: Table, row: int, pushes: Pushes, encoder: Encoder) -> bytes | None:
+        try:
+            data = encode_pushes(pushes, encoder, self._accumulators, fsdecode(self._path))
+        except Exception as error:  # as for values
+            if isinstance(error, StoreError) and not isinstance(error, EncodeError):
+                raise
+            self._report(table, table.keys[row], error)
+            return None
+        self._fresh_pushes.append((pushes, data))
+        return data
+
     # spec: save.unencodable
     def _try_encode(self, table: Table, row: int, value: Any, encoder: Encoder) -> bytes | None:
         try:
             data: bytes = encoder.encode(value)
         except Exception as error:  # the value's own classes may raise anything while they are looked at
-            self._report(table, table.keys[row], error)
+            if not table.collected:  # it has been told of the call that pushed it
+                self._report(table, table.keys[row], error)
             return None
         self._fresh.append((table.nodes[row], value, data))
         return data
@@ -227,6 +260,8 @@ class SaveJob:
                 for node, value, data in self._fresh:
                     if node.value is value:
                         node.encoded = data
+                for pushes, data in self._fresh_pushes:
+                    pushes.encoded = data
                 before: Kept = self._capture.kept or NOTHING
                 graph.stored = Kept(self._classes.to_list(), self._instances, before.foreign)
         if graph.listeners.any:

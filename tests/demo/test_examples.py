@@ -30,6 +30,7 @@ def test_each_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir()} == {
         "analyse_tree.py",
         "ask_more.py",
+        "diagnostics.py",
         "language_server.py",
         "preview_rename.py",
         "quickstart.py",
@@ -79,4 +80,19 @@ def test_requests_are_answered_for_the_text_that_was_sent_before_them() -> None:
         "doubtful: given up",
         "problems now: price is also in shop",
         "symbols ran 4 times for 7 revisions of two files",
+    ]
+
+
+@pytest.mark.spec("accumulate.incremental")
+def test_diagnostics_follow_the_edits() -> None:
+    lines = run("diagnostics.py").splitlines()
+    assert lines == [
+        "first: 80, 7 calls ran",
+        "  shop:2: a line is `name = term + term`",
+        "  shop:3: tax is not defined",
+        "  main:1: discount is not defined",
+        "after `tax` was mended: 84, 7 calls ran",
+        "  main:1: discount is not defined",
+        "after `discount` was given another name: 84, 3 calls ran",
+        "  main:1: rebate is not defined",
     ]

@@ -15,6 +15,7 @@ from project import modules
 #: The modules and packages of incr, lowest floor first. An import goes down, or stays inside of one package.
 FLOORS: list[list[str]] = [
     [
+        "_counters",
         "_depth",
         "_errors",
         "_exact",
@@ -27,8 +28,8 @@ FLOORS: list[list[str]] = [
         "_running",
     ],
     ["_codec", "_events", "_node", "store"],
-    ["_checks", "_history", "_kin", "_listeners", "_log", "_signature"],
-    ["_stream", "_suspicion"],
+    ["_checks", "_history", "_kin", "_listeners", "_log", "_pushes", "_signature"],
+    ["_collected", "_stream", "_suspicion"],
     ["_graph"],
     ["_explain", "_inherit", "_statistics", "_verify", "_view"],
     ["_frame"],
@@ -38,6 +39,7 @@ FLOORS: list[list[str]] = [
     ["_execute"],
     ["_aexecute", "_first"],
     ["_input", "_interned", "_query"],
+    ["_accumulator"],
     ["_persist", "_write"],
     ["_database"],
     ["_networkx", "_open"],

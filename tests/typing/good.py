@@ -51,6 +51,21 @@ async def weight(db: incr.View, /, *path: str, **more: float) -> float:
     return sum(db[Edge, pair].weight for pair in pairwise(path)) + sum(more.values())
 
 
+warnings = incr.Accumulator[str]("warnings")
+
+
+@incr.query
+def checked(db: incr.View, path: str) -> int:
+    warnings.push(db, path)
+    return len(warnings.of(db, words, path))
+
+
+async def collect(view: incr.View) -> None:
+    assert_type(warnings.of(view, checked, "a"), tuple[str, ...])
+    assert_type(warnings.of(view, count, path="a", least=1), tuple[str, ...])
+    assert_type(await warnings.of(view, weight, "a", b=1.0), tuple[str, ...])
+
+
 def read(view: incr.View) -> None:
     assert_type(view[Settings], Settings)
     assert_type(view[Source, "a"], Source)
