@@ -24,6 +24,8 @@ __all__ = ["Collected", "Tree", "flatten", "is_call", "is_collection", "merged"]
 
 T = TypeVar("T")
 
+#: The kinds of nodes that nothing is below.
+_INPUTS: Final = frozenset({"input", "presence", "keys", "untracked"})
 #: As `stale`: the call itself pushed or read otherwise.
 _ALL: Final[dict[Node, None]] = {}
 #: More dependencies than this are not searched for one of them.
@@ -32,8 +34,7 @@ _WIDE: Final = 64
 
 def is_call(node: Node) -> bool:
     """Whether there may be pushes at or below the dependency."""
-    kind: str = node.ingredient.kind
-    return kind == "query"
+    return node.ingredient.kind not in _INPUTS
 
 
 def is_collection(node: Node) -> bool:
@@ -86,6 +87,9 @@ def flatten(tree: Tree, seen: set[Node], values: list[Any]) -> None:
                 values.append(value)
             elif below.node not in seen:
                 seen.add(below.node)
+                if not below.below:
+                    values += [push[2] for push in below.pushes]
+                    continue
                 stack.append(merged(below.pushes, below.places, below.below))
                 break
         else:

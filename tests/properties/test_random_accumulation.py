@@ -194,6 +194,26 @@ class Machine(RuleBasedStateMachine):
         if self.snapshots:
             self.snapshots.pop(place % len(self.snapshots))[0].close()
 
+    @rule(place=st.integers(0, 20), number=cells, value=values, asked=st.lists(st.integers(0, 20), max_size=3))
+    def fork(self, place: int, number: int, value: int | None, asked: list[int]) -> None:
+        if not self.snapshots:
+            return
+        snapshot, inputs = self.snapshots[place % len(self.snapshots)]
+        own = dict(inputs)
+        with snapshot.fork() as fork:
+            for first in asked[:1]:
+                self._collect(fork, own, first)
+            if value is None:
+                fork.remove(Cell, number)
+                own.pop((Cell, number), None)
+            else:
+                fork.set(Cell(number, value))
+                own[Cell, number] = Cell(number, value)
+            for other_number in asked:
+                self._collect(fork, own, other_number)
+            self._collect(snapshot, inputs, place)
+            fork.check_invariant()
+
     @rule()
     def save_and_load(self) -> None:
         while self.snapshots:
