@@ -108,7 +108,7 @@ class Graph:
         if self.kin is None or self.kin.origin is None:
             return self.table(ingredient).get(key)
         with self.lock:
-            node: Node | None = self.kin.origin.find(ingredient, key)
+            node: Node | None = self.kin.origin.twins.find(ingredient, key)
         return node
 
     def present(self, ingredient: Any, revision: int) -> list[Any]:
@@ -118,7 +118,7 @@ class Graph:
         # A slot is as old as the database or made as absent since ever, and what a pinned revision needs is kept.
         present = [key for key, holder in found if holder is not None and holder.value is not ABSENT]
         if self.kin is not None and self.kin.origin is not None:
-            present += self.kin.origin.present(ingredient, table)
+            present += self.kin.origin.twins.present(ingredient, table)
         return present
 
     def presence_of(self, slot: Node) -> Node:
@@ -132,7 +132,7 @@ class Graph:
                 past = Memo(memo.value is not ABSENT, memo.changed_at, memo.valid_from, memo.valid_to)
                 self.history.keep(node, past)
             if self.kin is not None and self.kin.origin is not None:
-                self.kin.origin.presence_made(node, slot)
+                self.kin.origin.twins.presence_made(node, slot)
             self.presence[slot] = node
         return node
 
@@ -147,7 +147,7 @@ class Graph:
             # Nobody has watched the set until now: all that can be said is that it is as it is.
             node.changed_at = node.valid_from = self.newest
             if self.kin is not None and self.kin.origin is not None:
-                self.kin.origin.key_set_made(node)
+                self.kin.origin.twins.key_set_made(node)
             self.key_sets[ingredient.index] = node
         return node
 

@@ -77,8 +77,6 @@ class Kin:
     def relinked(self, node: Node) -> None:
         """Before *node* is given the dependencies of a run of its own."""
         if self.origin is not None:
-            if self.forks:
-                self.origin.complete(node)
             self.origin.ran(node)
 
     # --- what the forks have to know ------------------------------------------------------------------------------
