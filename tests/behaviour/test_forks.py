@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 import incr
 from incr.testing import Recorder
+from tasks import Gate
 
 
 @incr.input
@@ -290,6 +292,44 @@ def test_high_inputs_are_changed_for_the_fork_alone(filled: incr.Database, fork:
         assert (tops(fork), tops(filled), ran.take()) == (300, 22, [])
 
 
+@pytest.mark.spec("fork.isolated", "high.bits", "memo.consistency")
+def test_a_high_input_of_the_database_changes_what_its_calls_read(filled: incr.Database) -> None:
+    @incr.query
+    def chosen(db: incr.View) -> int:
+        return length(db, "a" if db[Settings].factor == 10 else "b")
+
+    @incr.query
+    def above(db: incr.View) -> int:
+        return chosen(db) + 1
+
+    assert above(filled) == 4
+    with filled.snapshot() as view, view.fork() as fork:
+        assert above(fork) == 4
+        filled.set(Settings(11))  # from now on `chosen` reads "b", and nothing in the database links it to "a"
+        filled.set(Source("b", ""))
+        assert above(filled) == 1
+        fork.set(Source("a", "a"))
+        assert (above(fork), above(filled)) == (2, 1)
+        fork.check_invariant()
+
+
+@pytest.mark.spec("fork.isolated", "memo.dynamic", "memo.consistency")
+def test_the_database_drops_a_dependency_that_the_fork_still_has(filled: incr.Database) -> None:
+    @incr.query
+    def chosen(db: incr.View) -> int:
+        return length(db, "b" if (Source, "z") in db else "a")
+
+    assert chosen(filled) == 3
+    with filled.snapshot() as view, view.fork() as fork:
+        assert chosen(fork) == 3
+        filled.set(Source("z", ""))
+        filled.set(Source("b", ""))
+        assert chosen(filled) == 0
+        fork.set(Source("a", "a"))
+        assert (chosen(fork), chosen(filled)) == (1, 0)
+        fork.check_invariant()
+
+
 @pytest.mark.spec("fork.shared", "read.untracked")
 def test_untracked_reads_are_asked_again_after_the_first_write(filled: incr.Database) -> None:
     assert later(filled, "a") == 4
@@ -352,6 +392,19 @@ def test_a_fork_of_a_fork(filled: incr.Database, fork: incr.Database) -> None:
         assert ran.take() == ["length('a')", "parity('a')", "length('b')", "parity('b')", "total()"]
         assert (parity(inner, "d"), ran.take()) == (1, [])
         inner.check_invariant()
+
+
+@pytest.mark.spec("fork.shared", "memo.consistency")
+def test_a_fork_of_what_a_fork_was(filled: incr.Database, fork: incr.Database) -> None:
+    with fork.snapshot() as view:
+        fork.set(Source("b", "b"))
+        with Recorder(fork) as ran:
+            assert tops(fork) == 31
+            assert "tops()" not in ran.take(), "it was verified by way of its second dependency alone"
+        with view.fork() as inner:
+            inner.set(Source("a", "aa"))
+            assert (tops(inner), tops(view), tops(fork)) == (21, 31, 31)
+            inner.check_invariant()
 
 
 @pytest.mark.spec("fork.view", "history.snapshot")
@@ -531,3 +584,41 @@ def test_forks_and_their_database_in_threads_of_their_own(filled: incr.Database)
         fork.close()
     filled.check_invariant()
     assert filled._graph.kin is None
+
+
+@pytest.mark.spec("fork.shared", "history.publish", "memo.consistency")
+def test_what_ends_late_in_the_database_is_not_mixed_with_what_the_fork_had() -> None:
+    gate = Gate()
+    gate.open()
+
+    @incr.query
+    async def slow(db: incr.View, path: str) -> str:
+        text = db[Source, path].text
+        await gate.wait()
+        return text
+
+    @incr.query
+    async def both(db: incr.View) -> str:
+        return f"{parity(db, 'z')} {await slow(db, 'x')}"
+
+    async def main() -> None:
+        nonlocal gate
+        db = incr.Database()
+        db.set(Source("x", "one"))
+        db.set(Source("z", "z"))
+        assert await slow(db, "x") == "one"
+        gate = Gate()
+        db.set(Source("x", "two"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(both, db)
+            await trio.testing.wait_all_tasks_blocked()
+            db.set(Source("z", "zzz"))
+            with db.snapshot() as view:
+                fork = view.fork()
+            assert fork.explain(slow, "x").decision == "suspect"
+            gate.open()
+        with fork:
+            fork.set(Source("x", "one"))  # back at what `slow` gave before `both` had read it
+            assert await both(fork) == "1 one"
+
+    trio.run(main)
