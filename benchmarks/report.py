@@ -23,6 +23,9 @@ two runs, or of two machines, must not be compared.
 Versions: {versions}.
 """
 
+#: What comes from here on in RESULTS.md is written by hand, and kept.
+BY_HAND = "\n# Figures of single scripts\n"
+
 NOTES = """## Reading the tables
 
 - `lru_cache` (unbounded, its fastest form) is the floor: it records no dependencies, so "after a change" there means

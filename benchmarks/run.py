@@ -108,7 +108,9 @@ def _report(path: Path) -> None:
     rounds = found.machine["rounds"]
     command = f"python benchmarks/run.py --{found.machine['mode']}"
     command += f" --rounds {rounds} --report" if isinstance(rounds, int) else " --report"
-    (HERE / "RESULTS.md").write_text(report.markdown(found, command, kept.name), "utf-8")
+    page = HERE / "RESULTS.md"
+    by_hand = page.read_text("utf-8").partition(report.BY_HAND)[1:]
+    page.write_text(report.markdown(found, command, kept.name) + "".join(by_hand), "utf-8")
 
 
 def _check(path: Path) -> int:
