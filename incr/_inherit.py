@@ -166,9 +166,17 @@ class Inheritance:
                 self.graph.key_set(slot.ingredient)
 
     def before_walk(self) -> None:
-        """The links by which the walk has to find its way."""
+        """The walk begins."""
+        self.prepare()
+        self.twins.walking = True
+
+    def prepare(self) -> None:
+        """Make the links by which a walk of this graph, or of a fork of it, has to find its way."""
+        self._kin.prepare()
         if not self._walked:
-            self.before_first_walk()
+            self.twins.used = True
+            for node in list(self._origin.untracked.values()):  # they change with every revision
+                self.twins.at_hand(node)
             self._walked = True
         while self._doubts:
             own, dependencies = next(iter(self._doubts.items()))
@@ -181,19 +189,11 @@ class Inheritance:
                         self._link(own, heir, dependency)
             del self._doubts[own]
         self.settle()
-        self.twins.walking = True
 
     def after_walk(self) -> None:
         """The walk is over."""
         self.twins.walking = False
         self.settle()
-
-    def before_first_walk(self) -> None:
-        """What changes with every revision has to be here before this graph, or a fork of it, is walked."""
-        self.twins.used = True
-        self._kin.before_first_walk()
-        for node in list(self._origin.untracked.values()):
-            self.twins.at_hand(node)
 
     def high(self, bits: int) -> None:
         """A HIGH input was written: those that have its bit are looked at with all that they depend on."""

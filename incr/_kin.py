@@ -49,10 +49,10 @@ class Kin:
         if self.origin is not None:
             self.origin.before_walk()
 
-    def before_first_walk(self) -> None:
-        """Before a fork of this graph pushes suspicion for the first time."""
+    def prepare(self) -> None:
+        """Before a fork of this graph pushes suspicion: it goes by the links that are here."""
         if self.origin is not None:
-            self.origin.before_first_walk()
+            self.origin.prepare()
 
     def after_walk(self) -> None:
         """After suspicion was pushed."""

@@ -130,7 +130,11 @@ class Twins:
         found = self.at_hand(node)
         if found is not None:
             return found
-        stack: list[tuple[Node, _Plan]] = [(node, self._plan(node))]
+        plan = self._plan(node)
+        if not plan.dependencies:  # nearly always
+            self._make(node, plan)
+            return self.known[node]
+        stack = [(node, plan)]
         under = {node}
         while stack:
             top, plan = stack[-1]

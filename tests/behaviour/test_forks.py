@@ -330,6 +330,23 @@ def test_the_database_drops_a_dependency_that_the_fork_still_has(filled: incr.Da
         fork.check_invariant()
 
 
+@pytest.mark.spec("fork.isolated", "fork.view", "memo.consistency")
+def test_it_drops_a_dependency_that_a_fork_of_the_fork_still_has(filled: incr.Database) -> None:
+    @incr.query
+    def chosen(db: incr.View) -> int:
+        return length(db, "b" if (Source, "z") in db else "a")
+
+    assert chosen(filled) == 3
+    with filled.snapshot() as view, view.fork() as fork, fork.snapshot() as inner_view, inner_view.fork() as inner:
+        assert chosen(fork) == 3
+        filled.set(Source("z", ""))
+        filled.set(Source("b", ""))
+        assert chosen(filled) == 0
+        inner.set(Source("a", "a"))  # the fork has not been written to
+        assert (chosen(inner), chosen(fork), chosen(filled)) == (1, 3, 0)
+        inner.check_invariant()
+
+
 @pytest.mark.spec("fork.shared", "read.untracked")
 def test_untracked_reads_are_asked_again_after_the_first_write(filled: incr.Database) -> None:
     assert later(filled, "a") == 4
