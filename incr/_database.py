@@ -23,10 +23,12 @@ from incr._graph import CLOSED, At, Graph
 from incr._inherit import Inheritance
 from incr._listeners import Subscription
 from incr._loop import in_thread
+from incr._memory import limited
 from incr._node import ABSENT
 from incr._query import Query, query_of
 from incr._registry import declared
 from incr._revision import Durability, Revision
+from incr._state import StateLimit
 from incr._statistics import Statistics, statistics
 from incr._stream import EventStream
 from incr._view import NO_KEY, View, slot_of
@@ -51,12 +53,31 @@ class Database(View):
     Args:
         check_values: compare memoised values with what they were, on every read, to find who changes them in place.
             For finding mistakes: it costs a copy per memo.
+        max_memory: keep memo values of at most about so many bytes; others are computed again when they are asked for.
+        max_state_bytes: refuse new inputs and interned values when there are more than about so many bytes of them.
+        count_hits: count hits and misses for `statistics`. It takes the fast path from all hits.
     """
 
     __slots__ = ("_code", "_home", "_inheritance")
 
-    def __init__(self, *, check_values: bool = False) -> None:
-        self._begin(Graph(check_values=check_values), None)
+    def __init__(
+        self,
+        *,
+        check_values: bool = False,
+        max_memory: int | None = None,
+        max_state_bytes: int | None = None,
+        count_hits: bool = False,
+    ) -> None:
+        graph = Graph(check_values=check_values)
+        _check_limit("max_memory", max_memory)
+        _check_limit("max_state_bytes", max_state_bytes)
+        if max_memory is not None:
+            limited(graph).limit_all(max_memory)
+        if max_state_bytes is not None:
+            graph.state = StateLimit(max_state_bytes)
+        graph.counts_hits = bool(count_hits)
+        graph.cool = graph.cool or graph.counts_hits
+        self._begin(graph, None)
 
     def _begin(self, graph: Graph, inheritance: Inheritance | None) -> None:
         self._graph = graph
@@ -117,6 +138,7 @@ class Database(View):
         Raises:
             TypeError: it is not a record of an `@incr.input` class, or its key is not hashable.
             WriteInQueryError: called from inside a query.
+            LimitExceededError: there would be more than the database's `max_state_bytes`; nothing was changed.
         """
         graph = self._graph
         refuse_write(graph)
@@ -157,9 +179,12 @@ class Database(View):
         node = self._graph.known(ingredient, ingredient.row(arguments))
         return explain(self._graph, node, call_text(ingredient.name, arguments))
 
-    def statistics(self) -> Statistics:
-        """How much the database holds, and what happened to whose calls in this process."""
-        return statistics(self._graph)
+    def statistics(self, *, sizes: bool = False) -> Statistics:
+        """How much the database holds, and what happened to whose calls in this process.
+
+        With *sizes* also how many bytes its values take: that visits all that they consist of.
+        """
+        return statistics(self._graph, sizes=sizes)
 
     def subscribe(self, callback: Callable[[Event], object], /) -> Subscription:
         """Call *callback* with every event from now on, after the change, in order, outside of any query.
@@ -396,6 +421,11 @@ class Snapshot(View):
     def __del__(self) -> None:
         if getattr(self, "_open", False):
             self._graph.release(self)
+
+
+def _check_limit(name: str, value: int | None) -> None:
+    if value is not None and (type(value) is not int or value <= 0):
+        raise TypeError(f"Database({name}=...) wants a positive int, or None, not {short_repr(value)}")
 
 
 def _persist() -> Any:

@@ -43,7 +43,7 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     if key in table:
         return None
     graph = view._graph
-    if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.checks is not None:
+    if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.cool:
         return None
     if graph.kin is not None:
         return None

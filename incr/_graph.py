@@ -18,12 +18,15 @@ from incr._collected import Collected
 from incr._counters import Counters
 from incr._events import QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
+from incr._invariant import check_tables
 from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._log import UNTRACKED, Change, Step, Unseen, write_events
-from incr._node import ABSENT, EMPTY, SCAN, Failure, Memo, Node, Stored, link, unlink
+from incr._memory import Memory, meet
+from incr._node import ABSENT, EMPTY, NEVER, SCAN, Failure, Memo, Node, Stored, link, settled, unlink
 from incr._pushes import LOST
 from incr._revision import OPEN
+from incr._state import StateLimit
 from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
 
 __all__ = ["CLOSED", "At", "Graph"]
@@ -68,6 +71,12 @@ class Graph:
         self.listeners = Listeners()
         #: Copies of memoised values, compared on every read; None unless the program asked for it.
         self.checks = ValueChecks() if check_values else None
+        #: Whether no value is for hits: all reads take the slow path, to be compared or counted.
+        self.cool = check_values
+        self.counts_hits = False
+        #: Whose values are dropped when there are too many; None unless something is limited.
+        self.memory: Memory | None = None
+        self.state: StateLimit | None = None
         #: Goes up with every change of tables; what a file was written from.
         self.changes = 0
         #: What the last save or load left for the next save (owned by `_persist`).
@@ -88,6 +97,7 @@ class Graph:
                 if self.ingredients[index] is None:
                     self.counters[ingredient] = Counters()
                     self.ingredients[index] = ingredient
+                    meet(self, ingredient)
         return self.tables[index]
 
     def slot(self, ingredient: Any, key: Any) -> Node:
@@ -97,7 +107,7 @@ class Graph:
         if node is None and self.kin is not None:
             node = self.known(ingredient, key)
         if node is None:
-            node = _settled(Node(ingredient, key, ABSENT))
+            node = settled(Node(ingredient, key, ABSENT))
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
             node = table.setdefault(key, node)  # another thread may have been faster
@@ -125,7 +135,7 @@ class Graph:
         """The node that says whether the slot holds a record. The caller holds the lock."""
         node = self.presence.get(slot)
         if node is None:
-            node = _settled(Node(slot.ingredient.presence, slot.key, slot.value is not ABSENT))
+            node = settled(Node(slot.ingredient.presence, slot.key, slot.value is not ABSENT))
             node.bits = slot.bits
             node.changed_at = node.valid_from = slot.changed_at
             for memo in slot.history or ():
@@ -141,7 +151,7 @@ class Graph:
         node = self.key_sets.get(ingredient.index)
         if node is None:
             self.table(ingredient)
-            node = _settled(Node(ingredient.key_set, (), True))
+            node = settled(Node(ingredient.key_set, (), True))
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
             # Nobody has watched the set until now: all that can be said is that it is as it is.
@@ -155,7 +165,7 @@ class Graph:
         """The node that changes in every revision."""
         node = self.untracked.get(reason)
         if node is None:
-            node = _settled(Node(UNTRACKED, reason, reason))
+            node = settled(Node(UNTRACKED, reason, reason))
             # A call that is late reads it first: what it saw belongs to its own revision, not to this one.
             node.changed_at = node.valid_from = self.newest
             node = self.untracked.setdefault(reason, node)
@@ -194,13 +204,15 @@ class Graph:
             return self.find(node, at.revision)
         return node if node.suspects is None and node.value is not EMPTY else None
 
-    def decoded(self, holder: Node | Memo, stored: Stored, value: Any) -> None:
-        """*stored*, which *holder* had, was found to be *value*."""
+    def decoded(self, holder: Node | Memo, stored: Stored, value: Any) -> bool:
+        """*stored*, which *holder* had, was found to be *value*: whether that is what everybody is given."""
         with self.lock:
-            if holder.value is stored:
-                holder.value = value
-                if type(holder) is Node:
-                    self.warm(holder)
+            if holder.value is not stored:
+                return False
+            holder.value = value
+            if type(holder) is Node:
+                self.warm(holder)
+        return value is not EMPTY
 
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""
@@ -335,8 +347,8 @@ class Graph:
         self.counters[node.ingredient].executed += 1
         if self.listeners.any:
             self.listeners.emit(QueryExecuted(node.ingredient.name, node.ingredient.arguments(node.key)))
-        if node.value is EMPTY and node.suspects is None and node.valid_from <= at.revision:
-            # It was good, only its value was gone: no stamp moves, so nothing that used it has to look again.
+        if node.value is EMPTY and NEVER < node.valid_from <= at.revision < node.valid_to:
+            # It was good there, only its value was gone: no stamp moves, so nothing that used it has to look again.
             node.value = outcome
             node.encoded = None
             if node.pushes is LOST:
@@ -360,8 +372,9 @@ class Graph:
             node.changed_at = revision  # first: an interrupt in between may cost an execution, but hides no change
             node.value = outcome
             node.encoded = None
+        outcome = node.value  # it may be too large to be kept
         self._settle(node, revision)
-        return node.value
+        return outcome
 
     def publish_first(self, node: Node, revision: int, outcome: Any, dependencies: tuple[Node, ...]) -> None:
         """`publish` for a call that had no outcome, bound to the newest revision, while nobody listens."""
@@ -378,7 +391,9 @@ class Graph:
         node.changed_at = node.valid_from = node.ran_at = revision
         node.value = outcome
         node.valid_to, node.suspects = OPEN, None
-        node.hot = True  # last: what an interrupt leaves behind before is looked at again
+        node.hot = not self.cool  # last: what an interrupt leaves behind before is looked at again
+        if self.memory is not None:
+            self.memory.warmed(node)
 
     # spec: history.publish
     def _publish_late(
@@ -407,6 +422,7 @@ class Graph:
                 node.suspects = closed if len(closed) <= LISTED else SCAN
                 node.cause = closed[0]
                 node.valid_from, node.valid_to = revision, min(dependency.valid_to for dependency in closed)
+                self.warm(node)
         return outcome
 
     # spec: accumulate.incremental
@@ -439,8 +455,10 @@ class Graph:
             and kind is not Failure
             and kind is not Stored
             and node.value is not EMPTY
-            and self.checks is None
+            and not self.cool
         )
+        if self.memory is not None:
+            self.memory.warmed(node)
 
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
         """Dependents are linked before the node is good: a write in between must find it."""
@@ -477,23 +495,5 @@ class Graph:
     def check_invariant(self) -> None:
         """Assert what must hold between any two calls into the graph (pending writes are walked first)."""
         with self.lock:
-            self._check_invariant()
-
-    def _check_invariant(self) -> None:
-        self.current()
-        for table in self.tables:
-            for node in list(table.values()):
-                node.check_invariant()
-        revisions = [pin.revision for pin in self.pins]
-        assert revisions == sorted(set(revisions)), "pins are not ascending"
-        assert all(pin.users > 0 for pin in self.pins), "a pin without users"
-        kept = sum(len(pin.kept) for pin in self.pins)
-        nodes = [*self.presence.values(), *self.key_sets.values(), *(n for t in self.tables for n in list(t.values()))]
-        assert kept == sum(len(node.history or ()) for node in nodes), "history that no pin needs"
-
-
-def _settled(node: Node) -> Node:
-    node.valid_from = 0
-    node.valid_to = OPEN
-    node.suspects = None
-    return node
+            self.current()
+            check_tables(self)

@@ -49,7 +49,7 @@ class Holder(Protocol):
 class History:
     """The pinned revisions of one database."""
 
-    __slots__ = ("_lock", "_over", "pins")
+    __slots__ = ("_lock", "_over", "memory", "pins")
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
@@ -57,6 +57,8 @@ class History:
         self._over: list[At] = []
         #: Closed revisions that somebody is bound to, ascending.
         self.pins: list[At] = []
+        #: Who counts what is kept; None unless something is limited.
+        self.memory: Any = None
 
     def release(self, holder: Holder) -> None:
         """One user less of the revision that *holder* holds; with the last one goes what only that revision needed.
@@ -88,6 +90,8 @@ class History:
                 holder.kept[memo] = node
             elif node.history is not None:
                 _drop(node.history, memo)
+                if self.memory is not None:
+                    self.memory.keeps_no_more(memo)
                 node.history = node.history or None
             del at.kept[memo]
 
@@ -114,6 +118,8 @@ class History:
         else:
             history.insert(place, memo)
         holder.kept[memo] = node
+        if self.memory is not None:
+            self.memory.keeps(memo, node)
 
     def find(self, node: Node, revision: int) -> Node | Memo | None:
         """The outcome that is known to be right at *revision*, if there is one: it has `value` and `changed_at`."""

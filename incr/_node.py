@@ -28,6 +28,7 @@ __all__ = [
     "Stored",
     "each_dependent",
     "link",
+    "settled",
     "unlink",
 ]
 
@@ -265,6 +266,14 @@ class Node:
             assert self in dependent.dependencies, f"{self}: {dependent} does not depend on it"
         for memo in self.history or ():
             assert memo.valid_from < memo.valid_to < OPEN, f"{self}: empty history entry"
+
+
+def settled(node: Node) -> Node:
+    """The node, as one that is good since ever."""
+    node.valid_from = 0
+    node.valid_to = OPEN
+    node.suspects = None
+    return node
 
 
 def each_dependent(node: Node) -> Iterator[Node]:

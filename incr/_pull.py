@@ -46,6 +46,18 @@ class Pull:
     def open(self) -> None:
         """Hold the revision."""
         self._at = self._graph.hold(self, self._at)
+        if self._graph.counts_hits:
+            self._count()
+
+    # spec: statistics.hits
+    def _count(self) -> None:
+        graph = self._graph
+        with graph.lock:
+            counters = graph.counters[self._node.ingredient]
+            if graph.good(self._node, self._at) is None:
+                counters.misses += 1
+            else:
+                counters.hits += 1
 
     def next(self) -> Frame | Waiter | None:
         """A frame whose body is to run now, a flight's outcome to wait for, or None: `outcome` is known.
@@ -66,7 +78,10 @@ class Pull:
             if job is not None or type(self.outcome) is not Stored:
                 return job
             # The bytes are decoded without the lock: there may be code of the program in it.
-            self._graph.decoded(self._holder, self.outcome, self.outcome.decode())
+            value = self.outcome.decode()
+            if self._graph.decoded(self._holder, self.outcome, value):
+                self.outcome = value
+                return None
 
     # spec: memo.consistency
     def _decide(self) -> Frame | Waiter | list[Frame | Node] | None:
@@ -77,6 +92,8 @@ class Pull:
                 if holder is not None:
                     self._holder = holder
                     self.outcome = holder.value
+                    if graph.memory is not None and holder is node and not node.hot:
+                        graph.warm(node)
                     return None
                 if at.tables is CLOSED:
                     self._steps = verify_as_of(graph, node, at)

@@ -51,14 +51,16 @@ class QueryIngredient:
     """The table of one query's calls."""
 
     __slots__ = (
-        "__weakref__", "_invoke", "awaited", "equal", "function", "identity", "index", "name", "persist", "signature",
-        "version",
+        "__weakref__", "_invoke", "awaited", "equal", "function", "identity", "index", "lru", "name", "persist",
+        "signature", "version",
     )  # fmt: skip
     kind = "query"
     #: Only the tables of collections have one.
     accumulator = None
 
-    def __init__(self, function: FunctionType, name: str | None, version: int, equal: Any, persist: bool) -> None:
+    def __init__(
+        self, function: FunctionType, name: str | None, version: int, equal: Any, persist: bool, lru: int | None
+    ) -> None:
         self.function = function
         self.name = function.__name__ if name is None else name
         #: What the section of a file is called.
@@ -67,6 +69,8 @@ class QueryIngredient:
         #: None for exact equality, False for "always different", or the program's own.
         self.equal = equal
         self.persist = persist
+        #: How many values are kept; None for all.
+        self.lru = lru
         self.awaited = bool(function.__code__.co_flags & _COROUTINE)
         self.signature = Signature(function)
         self.index = enter(self)
@@ -153,10 +157,18 @@ def query(
     version: int = ...,
     eq: Callable[[Any, Any], bool] | Literal[False] | None = ...,
     persist: bool = ...,
+    lru: int | None = ...,
 ) -> Callable[[Callable[Concatenate[View, P], T]], Query[P, T]]: ...
 # spec: declare.query
 def query(
-    function: Any = None, /, *, name: str | None = None, version: int = 0, eq: Any = None, persist: bool = True
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 0,
+    eq: Any = None,
+    persist: bool = True,
+    lru: int | None = None,
 ) -> Any:
     """Declare a function as a query: its calls are memoised, and run again only if what they read has changed.
 
@@ -167,32 +179,35 @@ def query(
         eq: decides whether a new value equals the one before, so that nothing that used it has to run. By default
             type and value are compared at every level; ``False`` means that every execution is a change.
         persist: ``False`` keeps the values (not the stamps) out of files.
+        lru: at most so many values of the query are kept in memory (stamps and dependencies stay); a dropped value
+            is computed again when it is asked for.
 
     Raises:
         TypeError: it is not a `def` or `async def` function with a first parameter for the database, or an option
             has a wrong type.
     """
-    _check_options(name, version, eq, persist)
+    _check_options(name, version, eq, persist, lru)
 
     def declare(function: Any) -> Any:
-        return _declare(function, name, version, eq, persist)
+        return _declare(function, name, version, eq, persist, lru)
 
     return declare if function is None else declare(function)
 
 
-def _check_options(name: Any, version: Any, eq: Any, persist: Any) -> None:
+def _check_options(name: Any, version: Any, eq: Any, persist: Any, lru: Any) -> None:
     wrong = (
         ("name", name, "a non-empty string", name is None or (isinstance(name, str) and name)),
         ("version", version, "an int", type(version) is int),
         ("eq", eq, "a function of two values, or False", eq is None or eq is False or callable(eq)),
         ("persist", persist, "True or False", type(persist) is bool),
+        ("lru", lru, "a positive int, or None", lru is None or (type(lru) is int and lru > 0)),
     )
     for option, value, wanted, fits in wrong:
         if not fits:
             raise TypeError(f"@incr.query({option}=...) wants {wanted}, not {short_repr(value)}")
 
 
-def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bool) -> Any:
+def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bool, lru: int | None) -> Any:
     if not isinstance(function, FunctionType):
         raise TypeError(f"@incr.query decorates a def or async def function, not {short_repr(function)}")
     if "__incr__" in function.__dict__:
@@ -201,7 +216,7 @@ def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bo
         raise TypeError(
             f"{function.__name__}() is a generator, whose values are gone once read; return a tuple of them"
         )
-    ingredient = QueryIngredient(function, name, version, eq, persist)
+    ingredient = QueryIngredient(function, name, version, eq, persist, lru)
     wrapper: Any = update_wrapper(ingredient.compile(), function)
     wrapper.__incr__ = ingredient
     return wrapper

@@ -150,6 +150,7 @@ class View:
 
         Raises:
             TypeError: *value* is not an instance of an `incr.interned` class, or not hashable.
+            LimitExceededError: it is new, and there would be more than the database's `max_state_bytes`.
         """
         ingredient = getattr(type(value), "__incr__", None)
         if ingredient is None or ingredient.kind != "interned":
@@ -158,6 +159,9 @@ class View:
         instances = self._graph.interned.setdefault(ingredient.index, {})
         self._graph.table(ingredient)
         try:
+            if self._graph.state is not None and value not in instances:
+                with self._graph.lock:
+                    self._graph.state.admit_interned(ingredient.index, instances, value)
             instance: R = instances.setdefault(value, value)
         except TypeError as error:
             raise TypeError(f"{short_repr(value)} cannot be interned: {error}") from error

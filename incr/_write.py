@@ -108,6 +108,8 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
         changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
         with graph.lock:
             if all(slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen):
+                if graph.state is not None:
+                    graph.state.admit(changes)
                 for slot in risen:
                     slot.bits = 1 << slot.ingredient.index
                 revision = graph.write(changes)

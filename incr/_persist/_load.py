@@ -17,6 +17,7 @@ from typing import Any, final
 from incr._codec import ClassTable, Decoder
 from incr._errors import CorruptError, StoreError
 from incr._graph import CLOSED, At, Graph
+from incr._memory import limited
 from incr._persist._declared import classes_of
 from incr._persist._format import FILE, read_shared
 from incr._persist._kept import Kept
@@ -150,6 +151,10 @@ class LoadJob:
         graph.presence, graph.key_sets, graph.untracked = state.presence, state.key_sets, state.untracked
         graph.collected = state.collected
         graph.sorted_keys = {}
+        if state.memory is not None or graph.memory is not None:
+            limited(graph).forget(graph.counters)
+        if graph.state is not None:
+            graph.state.recount(graph.tables, graph.interned)
         graph.changes += 1
         graph.stored = self._kept
         graph.listeners.advanced(graph.newest)

@@ -91,4 +91,5 @@ def test_statistics_can_be_read_by_people(db: incr.Database) -> None:
     text = repr(db.statistics())
     assert "revision=Revision(1)" in text
     assert "inputs=1" in text
-    assert "QueryStatistics(backdated=0, cancelled=0, edges=1, executed=1, joined=0, memos=1, verified=0)" in text
+    one = text[text.index("QueryStatistics(") :]
+    assert one.startswith("QueryStatistics(backdated=0, cancelled=0, edges=1, estimated_bytes=None, evicted=0, exec")

@@ -1,0 +1,26 @@
+"""What holds between any two calls into a graph, in all of its tables. For tests.
+
+Law: looking changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["check_tables"]
+
+
+def check_tables(graph: Any) -> None:
+    """Assert it. The caller holds the lock, and has let the pending writes be walked."""
+    for table in graph.tables:
+        for node in list(table.values()):
+            node.check_invariant()
+    revisions = [pin.revision for pin in graph.pins]
+    assert revisions == sorted(set(revisions)), "pins are not ascending"
+    assert all(pin.users > 0 for pin in graph.pins), "a pin without users"
+    kept = sum(len(pin.kept) for pin in graph.pins)
+    calls = (node for table in graph.tables for node in list(table.values()))
+    nodes = [*graph.presence.values(), *graph.key_sets.values(), *calls]
+    assert kept == sum(len(node.history or ()) for node in nodes), "history that no pin needs"
+    if graph.memory is not None:
+        graph.memory.check_invariant()
