@@ -218,3 +218,20 @@ def test_a_write_waits_for_no_reader_and_no_snapshot(db: incr.Database) -> None:
         may_end.set()
         assert answer.result(PATIENCE) == view[Cell, "a"].value == 1
     assert slow(db) == 2
+
+
+@pytest.mark.spec("intern.identity", "thread.read")
+def test_threads_that_intern_one_value_at_once_get_one_instance(db: incr.Database) -> None:
+    @incr.interned
+    class Name:
+        text: str
+
+    together = threading.Barrier(4)
+
+    def intern(_: int) -> list[Name]:
+        together.wait(PATIENCE)
+        return [db.intern(Name(str(number))) for number in range(200)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(intern, range(4)))
+    assert all(len({id(name) for name in same}) == 1 for same in zip(*found, strict=True))
