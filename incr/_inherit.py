@@ -120,7 +120,11 @@ class Inheritance:
             heir.linked[dependency] = None
 
     def _depend(self, own: Node, dependency: Node) -> None:
-        twin = self.twins.twin(dependency)
+        self.twins.in_time = True
+        try:
+            twin = self.twins.twin(dependency)
+        finally:
+            self.twins.in_time = False
         grown = twin.bits & ~own.bits
         if grown:
             own.bits |= grown
@@ -220,3 +224,10 @@ class Inheritance:
         """The fork found an outcome."""
         if revision == self.twins.base:
             self.twins.unsure.discard(own)
+
+    def taken_over(self, node: Node, *, all_linked: bool) -> None:
+        """The origin is a fork and has just taken the outcome over: walks before now have not come by *node*, unless
+        they could come to it by links that only the origin's origin has."""
+        late = self.twins.late
+        if all_linked or any(dependency in late for dependency in node.dependencies):
+            self.established(node, node.valid_from)

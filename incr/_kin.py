@@ -94,6 +94,11 @@ class Kin:
         for fork in self.forks:
             fork.established(node, revision)
 
+    def taken_over(self, node: Node, *, all_linked: bool) -> None:
+        """*node* has an outcome that this graph has from its own origin."""
+        for fork in self.forks:
+            fork.taken_over(node, all_linked=all_linked)
+
     # spec: fork.closed
     def bury(self) -> None:
         """Take out the forks that were closed or dropped, unless a snapshot or a call is still bound to one."""

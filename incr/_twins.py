@@ -61,8 +61,8 @@ class Twins:
     """What one fork has taken over so far."""
 
     __slots__ = (
-        "_own_kin", "base", "graph", "heirs", "high", "kin", "known", "late", "origin", "unspread", "unsure", "used",
-        "walking",
+        "_own_kin", "base", "graph", "heirs", "high", "in_time", "kin", "known", "late", "origin", "unspread",
+        "unsure", "used", "walking",
     )  # fmt: skip
 
     def __init__(self, origin: Graph, kin: Kin, base: int, graph: Graph, own_kin: Kin) -> None:
@@ -89,6 +89,8 @@ class Twins:
         self.used = False
         #: Whether a walk of the fork has begun and not come to its end.
         self.walking = False
+        #: Whether twins are made for an heir that relies on their originals: forks of this fork have always seen them.
+        self.in_time = False
 
     # --- look-ups -------------------------------------------------------------------------------------------------
 
@@ -283,8 +285,8 @@ class Twins:
             link(item, own)
         own.dependencies = dependencies
         self._validate(own, holder, dependencies)
-        if dependencies or not plan.partial:
-            self._own_kin.established(own, own.valid_from)
+        if not self.in_time and (dependencies or not plan.partial):
+            self._own_kin.taken_over(own, all_linked=not plan.partial)
 
     def _has_to_run(self, node: Node, plan: _Plan) -> bool:
         """Whether the outcome may not be trusted, though it may be compared with: when it came to be, a dependency had

@@ -347,6 +347,21 @@ def test_it_drops_a_dependency_that_a_fork_of_the_fork_still_has(filled: incr.Da
         inner.check_invariant()
 
 
+@pytest.mark.spec("fork.isolated", "fork.view", "memo.consistency")
+def test_a_fork_of_a_fork_finds_what_the_fork_takes_over_later(filled: incr.Database) -> None:
+    with filled.snapshot() as view, view.fork() as fork, fork.snapshot() as inner_view, inner_view.fork() as inner:
+        assert (parity(fork, "a"), length(inner, "b")) == (1, 3)
+        filled.set(Source("a", ""))
+        assert parity(filled, "a") == 0
+        inner.set(Source("b", "bb"))
+        assert length(inner, "b") == 2  # by now the fork has a node for length('a'), which `parity` of it relies on
+        assert parity(inner, "a") == 1
+        inner.set(Source("a", "aa"))
+        assert (parity(inner, "a"), parity(fork, "a"), parity(filled, "a")) == (0, 1, 0)
+        inner.check_invariant()
+        fork.check_invariant()
+
+
 @pytest.mark.spec("fork.shared", "read.untracked")
 def test_untracked_reads_are_asked_again_after_the_first_write(filled: incr.Database) -> None:
     assert later(filled, "a") == 4
