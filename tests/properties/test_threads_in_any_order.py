@@ -83,7 +83,7 @@ def in_order(seed: int) -> tuple[int, list[str]]:
 
 
 @pytest.mark.spec("thread.single", "thread.wait", "thread.write", "thread.read", "thread.lock")
-@pytest.mark.spec("memo.consistency", "history.snapshot", "history.prune", "flight.handover")
+@pytest.mark.spec("memo.consistency", "history.snapshot", "history.prune", "flight.handover", "memory.evicted")
 @pytest.mark.parametrize("block", range(1 if "INCR_SEED" in os.environ else BLOCKS))
 def test_any_order_of_threads_gives_the_answers_of_a_database_without_memos(block: int) -> None:
     if "INCR_SEED" in os.environ:

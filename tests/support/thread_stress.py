@@ -70,7 +70,9 @@ class Stress:
     def __init__(self, random: Random, crew: Crew, *, size: int, files: bool) -> None:
         self.crew = crew
         self.here = Here()
-        self.db = incr.Database()
+        #: Values are dropped all the time where there is hardly any room: calls run more often, answers stay right.
+        self.cramped = random.random() < 0.3
+        self.db = incr.Database(max_memory=random.choice([1, 60, 150])) if self.cramped else incr.Database()
         self.program = random_program(random, _LoopHere(self.here, crew), self.db, size, threads=True)
         self.program.hazard = self._hazard
         self.plain = [number for number, one in enumerate(self.program.definitions) if not one.awaited]
@@ -227,7 +229,7 @@ class Stress:
         no_trace(self.db)
         assert not self.program.running
         twice = {call: count for call, count in Counter(self.program.ran).items() if count > 1}
-        assert not twice, f"these ran to their end more than once (call, revision): {twice}"
+        assert not twice or self.cramped, f"these ran to their end more than once (call, revision): {twice}"
         loop = self.here.loop = HandLoop()
         for again in (False, True):
             before = len(self.program.ran)
@@ -236,7 +238,7 @@ class Stress:
                 while loop.ready():
                     loop.step(loop.ready()[0])
                 self.claims.append((self.newest, self.newest, number, task.value))
-            assert not again or before == len(self.program.ran)
+            assert not again or self.cramped or before == len(self.program.ran)
         self.check_claims()
         no_trace(self.db)
 
