@@ -136,6 +136,7 @@ class Collection:
     kind = "query"
     #: What the drivers and files ask of a query.
     equal = None
+    lru = None
     persist = True
     version = 0
 
