@@ -139,6 +139,7 @@ class Collection:
     lru = None
     persist = True
     version = 0
+    lru = None
 
     def __init__(self, accumulator: Accumulator[Any], *, awaited: bool) -> None:
         self.accumulator = accumulator

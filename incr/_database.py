@@ -368,6 +368,8 @@ class Snapshot(View):
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.held = None
+        if graph.history.lost:
+            graph.history.settle()
         self._at = graph.hold(self, graph.current())
         self._reads = None
         self._sync = False
@@ -420,7 +422,8 @@ class Snapshot(View):
 
     def __del__(self) -> None:
         if getattr(self, "_open", False):
-            self._graph.release(self)
+            self._open = False
+            self._graph.history.lost.append(self)
 
 
 def _check_limit(name: str, value: int | None) -> None:

@@ -3,13 +3,14 @@
 Law: an outcome is kept exactly as long as a pinned revision lies in its validity; with nothing pinned there is no
 history, and no cost. All but `release` is called with the database's lock held.
 
-Keeps: history.prune.
+Keeps: history.prune, history.lost.
 """
 
 from __future__ import annotations
 
 from _thread import RLock
 from bisect import bisect_left, bisect_right
+from collections import deque
 from typing import Any, Final, Protocol, final
 
 from incr._node import EMPTY, Memo, Node
@@ -49,7 +50,7 @@ class Holder(Protocol):
 class History:
     """The pinned revisions of one database."""
 
-    __slots__ = ("_lock", "_over", "memory", "pins")
+    __slots__ = ("_lock", "_over", "lost", "memory", "pins")
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
@@ -59,6 +60,9 @@ class History:
         self.pins: list[At] = []
         #: Who counts what is kept; None unless something is limited.
         self.memory: Any = None
+        #: Holders that nobody has any more. Noted by finalizers, which may run at any allocation, with tables half
+        #: changed, and so must touch nothing else.
+        self.lost: deque[Holder] = deque()
 
     def release(self, holder: Holder) -> None:
         """One user less of the revision that *holder* holds; with the last one goes what only that revision needed.
@@ -75,6 +79,14 @@ class History:
             while self._over:
                 self._unpin(self._over[-1])
                 self._over.pop()
+
+    # spec: history.lost
+    def settle(self) -> None:
+        """Let go of what lost holders held. Called before a reader or a writer begins."""
+        with self._lock:
+            for _ in range(len(self.lost)):
+                self.release(self.lost[0])
+                self.lost.popleft()
 
     # spec: history.prune
     def _unpin(self, at: At) -> None:

@@ -78,6 +78,7 @@ class Inheritance:
     def end(self) -> bool:
         """Let go of the origin; False if somebody is bound to the fork still."""
         graph, origin = self.graph, self._origin
+        graph.history.settle()
         if graph.kin is not None:
             graph.kin.bury()
         if graph.at.users or graph.pins:

@@ -45,6 +45,8 @@ class Pull:
 
     def open(self) -> None:
         """Hold the revision."""
+        if self._graph.history.lost:
+            self._graph.history.settle()
         self._at = self._graph.hold(self, self._at)
         if self._graph.counts_hits:
             self._count()

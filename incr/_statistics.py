@@ -113,6 +113,7 @@ def statistics(graph: Graph, *, sizes: bool = False) -> Statistics:
             )
     interned = [value for instances in list(graph.interned.values()) for value in list(instances)]
     state_bytes = sum(map(estimate, records)) + sum(map(estimate, interned)) if sizes else None
+    graph.history.settle()
     with graph.lock:
         kept = sum(len(pin.kept) for pin in graph.pins)
     return Statistics(

@@ -103,6 +103,8 @@ def slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, A
 def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
     """Make one revision of what is new in *writes*; none if nothing is."""
     refuse_write(graph)
+    if graph.history.lost:
+        graph.history.settle()
     while True:
         seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
         changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
