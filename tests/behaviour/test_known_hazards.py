@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 import incr
