@@ -46,6 +46,7 @@ from incr._open import Opened, open
 from incr._query import Query, query
 from incr._registered import register_codec
 from incr._revision import Durability, Revision
+from incr._stale import Stale
 from incr._statistics import QueryStatistics, Statistics
 from incr._view import View
 from incr._write import Batch
@@ -82,6 +83,7 @@ __all__ = [
     "Revision",
     "RevisionAdvanced",
     "Snapshot",
+    "Stale",
     "Statistics",
     "StoreBrokenError",
     "StoreError",

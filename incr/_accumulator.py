@@ -134,7 +134,7 @@ class Collection:
 
     __slots__ = ("__weakref__", "accumulator", "awaited", "identity", "index", "name")
     kind = "query"
-    #: What the drivers and files ask of a query.
+    #: What the drivers, files and limits ask of a query.
     equal = None
     lru = None
     persist = True

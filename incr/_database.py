@@ -10,11 +10,11 @@ Keeps: write.set, write.remove, memo.consistency, history.snapshot, history.prun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, final
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, final, overload
 
 from incr._errors import FinishedFrameError, StoreError, call_text, short_repr
 from incr._explain import Explanation, explain
@@ -28,6 +28,7 @@ from incr._node import ABSENT
 from incr._query import Query, query_of
 from incr._registry import declared
 from incr._revision import Durability, Revision
+from incr._stale import Stale, astale_read, stale_read
 from incr._state import StateLimit
 from incr._statistics import Statistics, statistics
 from incr._stream import EventStream
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Database", "OnCorrupt", "Snapshot", "base_path"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 OnCorrupt = Literal["error", "ignore", "quarantine", "delete"]
 
 
@@ -170,6 +172,41 @@ class Database(View):
         """A frozen view of the newest revision, in constant time. Use it in a ``with`` block, or close it."""
         refuse_closed(self._graph)
         return Snapshot(self._graph)
+
+    @overload
+    def stale(
+        self, query: Query[P, Coroutine[Any, Any, T]], /, *args: Any, max_age: float
+    ) -> Coroutine[Any, Any, Stale[T]]: ...
+    @overload
+    def stale(self, query: Query[P, T], /, *args: Any, max_age: float) -> Stale[T]: ...
+    def stale(self, query: Any, /, *args: Any, max_age: float) -> Any:
+        """The last good answer of a call at once, if it is not older than *max_age* seconds; awaited for async queries.
+
+        `Stale.age` says for how long the answer may have been wrong; if that is not 0.0, the call is brought up to date
+        in the background, by a thread for a plain query, by a task for an awaited one. If there is no answer, or it is
+        too old, or nobody knows how old it is (it was loaded and is not good any more), the call is brought up to date
+        first. An outcome that is an exception is raised.
+
+        Raises:
+            IncrError: called from inside a query, whose outcome would depend on the time.
+            TypeError: *max_age* is not a number of seconds, or an argument is not hashable.
+        """
+        refuse_closed(self._graph)
+        ingredient = query_of(query)
+        arguments = ingredient.signature.bind(*args)
+        if not ingredient.awaited:
+
+            def call() -> tuple[Any, Revision]:
+                with self.snapshot() as view:
+                    return query(view, *args), view.revision
+
+            return stale_read(self._graph, ingredient, arguments, max_age, call)
+
+        async def acall() -> tuple[Any, Revision]:
+            with self.snapshot() as view:
+                return await query(view, *args), view.revision
+
+        return astale_read(self._graph, ingredient, arguments, max_age, acall)
 
     def explain(self, query: Query[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Explanation:
         """What happened to a call last and why, down to the input that was written. Nothing runs."""

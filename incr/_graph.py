@@ -77,6 +77,8 @@ class Graph:
         #: Whose values are dropped when there are too many; None unless something is limited.
         self.memory: Memory | None = None
         self.state: StateLimit | None = None
+        #: When inputs were written, for stale reads (owned by `_stale`); None until the first of them.
+        self.staleness: Any = None
         #: Goes up with every change of tables; what a file was written from.
         self.changes = 0
         #: What the last save or load left for the next save (owned by `_persist`).
@@ -495,5 +497,4 @@ class Graph:
     def check_invariant(self) -> None:
         """Assert what must hold between any two calls into the graph (pending writes are walked first)."""
         with self.lock:
-            self.current()
             check_tables(self)

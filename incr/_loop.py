@@ -9,11 +9,20 @@ Keeps: loop.free, loop.both, loop.checkpoint, thread.wait.
 from __future__ import annotations
 
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 
-__all__ = ["ThreadWakeup", "Wakeup", "checkpoint", "in_fresh_task", "in_thread", "new_wakeup"]
+__all__ = [
+    "ThreadWakeup",
+    "Wakeup",
+    "checkpoint",
+    "in_background",
+    "in_fresh_task",
+    "in_thread",
+    "new_wakeup",
+    "start_thread",
+]
 
 
 class Wakeup(Protocol):
@@ -185,6 +194,31 @@ async def in_fresh_task(function: Callable[[], Awaitable[Any]]) -> Any:
 
 async def _run(function: Callable[[], Awaitable[Any]]) -> Any:
     return await function()
+
+
+def in_background(function: Callable[[], Awaitable[None]], kept: set[Any]) -> None:
+    """Run ``function()``, which raises nothing but cancellation, in a task that nobody waits for; the loop ends it.
+
+    The task is in *kept* while it runs, because asyncio keeps none alive.
+
+    Raises:
+        RuntimeError: neither trio nor asyncio runs here.
+    """
+    trio = _trio()
+    if trio is not None:
+        trio.lowlevel.spawn_system_task(function)
+        return
+    loop = _asyncio_loop()
+    if loop is None:
+        raise RuntimeError("nothing can run in the background: neither trio nor asyncio is running here")
+    task = loop.create_task(_run(function))
+    kept.add(task)
+    task.add_done_callback(kept.discard)
+
+
+def start_thread(function: Callable[[], object]) -> None:
+    """Call ``function()``, which raises nothing, in a thread that nobody waits for and that ends with the program."""
+    start_new_thread(function, ())
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:

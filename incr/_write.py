@@ -114,7 +114,9 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
                     graph.state.admit(changes)
                 for slot in risen:
                     slot.bits = 1 << slot.ingredient.index
-                revision = graph.write(changes)
+                before, revision = graph.newest, graph.write(changes)
+                if revision != before and graph.staleness is not None:
+                    graph.staleness.written(revision)
                 break
     if graph.listeners.any:
         graph.listeners.tell()

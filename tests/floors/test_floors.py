@@ -41,7 +41,7 @@ FLOORS: list[list[str]] = [
     ["_aexecute", "_first"],
     ["_input", "_interned", "_query"],
     ["_accumulator"],
-    ["_persist", "_write"],
+    ["_persist", "_stale", "_write"],
     ["_database"],
     ["_networkx", "_open"],
     [""],  # incr itself: the public names
