@@ -502,6 +502,10 @@ def test_calls_on_a_cycle_push_nothing_wherever_it_was_entered() -> None:
         db.set(Text("a", "!one"))
         found = {query: marks.of(db, query) for query in order}
         assert found == {ping: (), pong: (), beside: ("beside",)}
+        assert marks.of(db, length, "a") == ("one",)
+        db.set(Text("a", "!two"))
+        assert marks.of(db, length, "a") == ("two",)
+        assert {query: marks.of(db, query) for query in order} == found
         db.check_invariant()
 
 
