@@ -136,7 +136,7 @@ class Collection:
     kind = "query"
     #: What the drivers, files and limits ask of a query.
     equal = None
-    lru = None
+    recovery = None
     persist = True
     version = 0
     lru = None
@@ -168,15 +168,18 @@ class Collection:
     def _invoke(self, frame: Frame, root: Node) -> tuple[Any, ...]:
         graph, at = frame._graph, frame.at
         pull(graph, root, at, frame)
+        _check_final(frame)
         frame.note(root)
         values: list[Any] = []
         for node in _collect(frame, self.accumulator, root, values):
             pull(graph, node, at, frame)
+            _check_final(frame)
         return tuple(values)
 
     async def _ainvoke(self, frame: Frame, root: Node) -> tuple[Any, ...]:
         graph, at = frame._graph, frame.at
         await apull(graph, root, at, frame)
+        _check_final(frame)
         frame.note(root)
         values: list[Any] = []
         for node in _collect(frame, self.accumulator, root, values):
@@ -184,7 +187,16 @@ class Collection:
                 await apull(graph, node, at, frame)
             else:
                 pull(graph, node, at, frame)
+            _check_final(frame)
         return tuple(values)
+
+
+def _check_final(frame: Frame) -> None:
+    """Raise if what is collected is on a loop with whoever collects, and its values are not known yet."""
+    if frame.part is not None and frame.part.tainted:
+        raise IncrError(
+            f"{frame.node.label()} collects within a loop of calls what that loop pushes; collect it from outside"
+        )
 
 
 # spec: accumulate.order

@@ -10,16 +10,18 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from incr._depth import stack_is_deep
-from incr._execute import DEPTH_STEP, perform, row
+from incr._depth import DEPTH_STEP, stack_is_deep
+from incr._execute import perform, row
 from incr._flight import LEAD, Waiter, join
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
+from incr._inside import begin_member
 from incr._loop import checkpoint, in_fresh_task
 from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull
+from incr._pull import Pull, pull_of
 from incr._running import put_back, running
+from incr._solve import Given, Solve
 from incr._view import View
 
 __all__ = ["afetch", "apull"]
@@ -44,20 +46,23 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
 
 async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
     """`_execute.pull` for a call of either kind."""
-    pulling = Pull(graph, node, at, parent)
+    pulling = pull_of(graph, node, at, parent)
     try:
         pulling.open()
         while True:
             job = pulling.next()
             if job is None:
                 return pulling.outcome
+            if type(job) is Solve:
+                await _settle(job)
+                continue
             target = job.node
             if target.ingredient.awaited:
                 outcome = await _perform(graph, pulling, job)
             else:
                 outcome = perform(graph, pulling, job)
             if target is node:
-                return outcome
+                return outcome if type(outcome) is not Given else outcome.read_by(parent, node)
     finally:
         try:
             pulling.close()
@@ -66,7 +71,19 @@ async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             raise
 
 
-async def _perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
+async def _settle(solve: Solve) -> None:
+    """Look for the values of a loop's calls: all of them are awaited, because a plain call cannot make such a one."""
+    steps = solve.steps()
+    reply: Any = None
+    while True:
+        try:
+            node = steps.send(reply)
+        except StopIteration:
+            return
+        reply = await _fly(begin_member(solve, node))
+
+
+async def _perform(graph: Graph, pulling: Pull, job: Any) -> Any:
     """Run the body, or wait for the task that does; the outcome."""
     if type(job) is Waiter:
         outcome = await join(graph, job)
@@ -74,7 +91,11 @@ async def _perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
             return outcome
         job = pulling.take_over(job)
     assert type(job) is Frame
-    frame = job
+    return await _fly(job)
+
+
+async def _fly(frame: Frame) -> Any:
+    """Execute the call and publish its outcome, which is returned."""
     parent = frame.parent
     if parent is None or parent.depth % DEPTH_STEP or not stack_is_deep():
         return await _run(frame)

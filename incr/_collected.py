@@ -136,6 +136,11 @@ class Collected:
                     elif tree.stale is not _ALL:
                         tree.stale[below] = None
 
+    def drop(self, node: Node) -> None:
+        """Nobody will ask for the node again."""
+        for trees in self._trees.values():
+            trees.pop(node, None)
+
     def unsure(self, node: Node) -> bool:
         """Whether the node is a collection that may give something else although nothing that it read has changed."""
         if not is_collection(node):

@@ -14,7 +14,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["in_fresh_thread", "stack_is_deep"]
+__all__ = ["DEPTH_STEP", "in_fresh_thread", "stack_is_deep"]
+
+#: How many nested calls there are between two looks at the stack.
+DEPTH_STEP: Final = 16
 
 #: The part of the recursion limit that is left to what bodies call between two queries.
 _USABLE: Final = 0.5

@@ -66,16 +66,27 @@ class CycleError(IncrError):
 
     `path` lists the calls of the loop, each once, as (name, arguments); the last one needs the first one. It begins
     at the same call from whichever of them the loop was entered.
+
+    `rounds` is 0, or the number of rounds after which an iteration (``cycle_initial=``) was given up; `path` then
+    lists the calls that it was about.
     """
 
     path: tuple[tuple[str, tuple[Hashable, ...]], ...]
+    rounds: int
 
-    def __init__(self, path: Sequence[tuple[str, tuple[Hashable, ...]]]) -> None:
+    def __init__(self, path: Sequence[tuple[str, tuple[Hashable, ...]]], rounds: int = 0) -> None:
         self.path = tuple(path)
-        super().__init__(self.path)
+        self.rounds = rounds
+        super().__init__(*((self.path, rounds) if rounds else (self.path,)))
 
+    # spec: cycle.rounds
     def __str__(self) -> str:
         calls = [call_text(name, arguments) for name, arguments in self.path]
+        if self.rounds:
+            return (
+                f"the values of a loop of calls did not settle within {self.rounds} rounds: {', '.join(calls)}; each "
+                "round has to come closer to an end: let values only grow (cycle_join=), in a range that is finite"
+            )
         return (
             f"a call needs its own result: {' -> '.join([*calls, calls[0]])}; "
             "break the loop in one of these queries (catching the error inside of the loop does not help)"

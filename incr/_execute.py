@@ -10,21 +10,20 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from incr._depth import in_fresh_thread, stack_is_deep
+from incr._depth import DEPTH_STEP, in_fresh_thread, stack_is_deep
 from incr._errors import call_text
 from incr._flight import LEAD, Waiter, join_blocking
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
+from incr._inside import begin_member
 from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull
+from incr._pull import Pull, pull_of
 from incr._running import running
+from incr._solve import Given, Solve
 from incr._view import View
 
-__all__ = ["DEPTH_STEP", "fetch", "perform", "pull", "refuse_colour", "row", "the_view"]
-
-#: How many nested calls there are between two looks at the stack.
-DEPTH_STEP = 16
+__all__ = ["fetch", "perform", "pull", "refuse_colour", "row", "the_view"]
 
 
 def fetch(view: View, ingredient: Any, key: Any) -> Any:
@@ -74,17 +73,20 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
 # spec: memo.consistency
 def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
     """The outcome of a plain call at *at*, or at a newer revision if that was written over before anybody held it."""
-    pulling = Pull(graph, node, at, parent)
+    pulling = pull_of(graph, node, at, parent)
     try:
         pulling.open()
         while True:
             job = pulling.next()
             if job is None:
                 return pulling.outcome
+            if type(job) is Solve:
+                settle(job)
+                continue
             target = job.node
             outcome = perform(graph, pulling, job)
             if target is node:
-                return outcome
+                return outcome if type(outcome) is not Given else outcome.read_by(parent, node)
     finally:
         try:
             pulling.close()
@@ -93,7 +95,19 @@ def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             raise
 
 
-def perform(graph: Graph, pulling: Pull, job: Frame | Waiter) -> Any:
+def settle(solve: Solve) -> None:
+    """Look for the values of a loop's calls."""
+    steps = solve.steps()
+    reply: Any = None
+    while True:
+        try:
+            node = steps.send(reply)
+        except StopIteration:
+            return
+        reply = run(begin_member(solve, node))
+
+
+def perform(graph: Graph, pulling: Pull, job: Any) -> Any:
     """Run the body, or wait for the thread that does; the outcome."""
     if type(job) is Waiter:
         outcome = join_blocking(graph, job)

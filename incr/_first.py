@@ -16,8 +16,7 @@ from _thread import RLock
 from time import perf_counter
 from typing import Any
 
-from incr._depth import stack_is_deep
-from incr._execute import DEPTH_STEP
+from incr._depth import DEPTH_STEP, stack_is_deep
 from incr._flight import leave
 from incr._frame import Frame
 from incr._graph import CLOSED, Graph
@@ -45,12 +44,12 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     graph = view._graph
     if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.cool:
         return None
-    if graph.kin is not None:
+    if graph.kin is not None or ingredient.recovery is not None:
         return None
     parent: Frame | None = None
     if view._reads is not None:
         parent = view
-        if view.cycle is not None or (not view.depth % DEPTH_STEP and stack_is_deep()):
+        if view.cycle is not None or view.part is not None or (not view.depth % DEPTH_STEP and stack_is_deep()):
             return None
     elif running.get() is not None:
         return None

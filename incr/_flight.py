@@ -16,7 +16,7 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 
 from incr._errors import CycleError, short_repr
 from incr._events import FlightJoined
@@ -26,6 +26,7 @@ from incr._node import Node
 
 __all__ = [
     "LEAD",
+    "Poisoned",
     "Waiter",
     "claim",
     "cycle_error",
@@ -51,6 +52,12 @@ _NONE_YET: Final[Any] = object()
 
 #: Two threads that begin to wait at the same time, each in a database of its own, might overlook each other.
 meeting: Final = allocate_lock()
+
+
+class Poisoned(Protocol):
+    """A revision, or the solving of a component: what keeps the errors of calls that have no frame yet."""
+
+    poison: dict[Node, BaseException] | None
 
 
 @final
@@ -264,12 +271,13 @@ def cycle_error(path: list[Frame | Node]) -> CycleError:
     The caller does not hold the lock: arguments are compared by how they are written.
     """
     nodes = _without_detours([step.node if isinstance(step, Frame) else step for step in path])
+    nodes = [node for node in nodes if node.ingredient.kind == "query"]
     calls = [(node.ingredient.name, node.ingredient.arguments(node.key)) for node in nodes]
     first = min(range(len(calls)), key=lambda place: (calls[place][0], short_repr(calls[place][1], 1000)))
     return CycleError(calls[first:] + calls[:first])
 
 
-def mark_cycle(path: list[Frame | Node], at: At, error: CycleError) -> None:
+def mark_cycle(path: list[Frame | Node], at: Poisoned, error: CycleError) -> None:
     """Make every call on the loop end with *error*.
 
     A body that catches it does not change that: otherwise the answers would depend on which of the calls was asked

@@ -39,8 +39,8 @@ class Frame(View):
     """One running call."""
 
     __slots__ = (
-        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "pushes",
-        "through", "token", "waiters",
+        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "part",
+        "pushes", "through", "token", "waiters",
     )  # fmt: skip
 
     #: When the body began, and what `running` was before: set and used by `_first` alone.
@@ -73,6 +73,8 @@ class Frame(View):
         self.next_flight: Frame | None = None
         #: The error that this call has to end with, because it is on a cycle.
         self.cycle: BaseException | None = None
+        #: Its part in the solving of a component; None nearly always.
+        self.part: Any = None
 
     def __repr__(self) -> str:
         return f"<Frame of {self.node.label()}>"

@@ -68,6 +68,7 @@ class Graph:
         self.counters: dict[Any, Counters] = {}
         #: What is collected from the pushes of calls; None in a database that was never asked for any.
         self.collected: Collected | None = None
+        self.components: dict[Node, None] = {}  #: what solved loops depend on, one node for each (see `_component`)
         self.listeners = Listeners()
         #: Copies of memoised values, compared on every read; None unless the program asked for it.
         self.checks = ValueChecks() if check_values else None
@@ -310,7 +311,7 @@ class Graph:
             if node.bits:
                 tables = zip(self.ingredients, self.tables, strict=True)
                 calls = [table for ingredient, table in tables if ingredient is not None and ingredient.kind == "query"]
-                suspect_readers(node, calls, unseen.revision, self.listeners, kin)
+                suspect_readers(node, calls, self.components, unseen.revision, self.listeners, kin)
         if kin is not None:
             kin.after_walk()
 
@@ -338,17 +339,13 @@ class Graph:
         return memo
 
     def publish(
-        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any = None
+        self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any, ran: bool
     ) -> Any:
         """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`. *pushes*
-        that compare as the same are `node.pushes`.
-
-        Returns the outcome that everybody is given: the one that is there already, where there is one.
-        """
-        self.changes += 1
-        self.counters[node.ingredient].executed += 1
-        if self.listeners.any:
-            self.listeners.emit(QueryExecuted(node.ingredient.name, node.ingredient.arguments(node.key)))
+        that compare as the same are `node.pushes`. *ran*: the execution is counted now. Returns the outcome that
+        everybody is given: the one that is there already, where there is one."""
+        if ran:
+            self.executed(node)
         if node.value is EMPTY and NEVER < node.valid_from <= at.revision < node.valid_to:
             # It was good there, only its value was gone: no stamp moves, so nothing that used it has to look again.
             node.value = outcome
@@ -357,8 +354,9 @@ class Graph:
                 node.pushes = pushes
             self.warm(node)
             return outcome
-        if node.covers(at.revision):  # a late run of an older revision has shown meanwhile that its outcome still holds
-            return outcome if type(node.value) is Stored else node.value
+        found = self.find(node, at.revision)
+        if found is not None:  # it was shown meanwhile to hold still, or solved with a loop: then the body says nothing
+            return outcome if type(found.value) is Stored else found.value
         if at.tables is CLOSED:
             return self._publish_late(node, at, outcome, dependencies, unchanged, pushes)
         revision = at.revision
@@ -377,6 +375,13 @@ class Graph:
         outcome = node.value  # it may be too large to be kept
         self._settle(node, revision)
         return outcome
+
+    def executed(self, node: Node) -> None:
+        """A body has run to its end."""
+        self.changes += 1
+        self.counters[node.ingredient].executed += 1
+        if self.listeners.any:
+            self.listeners.emit(QueryExecuted(node.ingredient.name, node.ingredient.arguments(node.key)))
 
     def publish_first(self, node: Node, revision: int, outcome: Any, dependencies: tuple[Node, ...]) -> None:
         """`publish` for a call that had no outcome, bound to the newest revision, while nobody listens."""

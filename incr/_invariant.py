@@ -13,15 +13,16 @@ __all__ = ["check_tables"]
 def check_tables(graph: Any) -> None:
     """Assert it, when the pending writes were walked. The caller holds the lock."""
     graph.current()
-    for table in graph.tables:
-        for node in list(table.values()):
+    for rows in (*(table.values() for table in graph.tables), graph.components):
+        for node in list(rows):
             node.check_invariant()
     revisions = [pin.revision for pin in graph.pins]
     assert revisions == sorted(set(revisions)), "pins are not ascending"
     assert all(pin.users > 0 for pin in graph.pins), "a pin without users"
     kept = sum(len(pin.kept) for pin in graph.pins)
     calls = (node for table in graph.tables for node in list(table.values()))
-    nodes = [*graph.presence.values(), *graph.key_sets.values(), *calls]
+    nodes = {*graph.presence.values(), *graph.key_sets.values(), *calls}
+    nodes.update(node for pin in graph.pins for node in pin.kept.values() if node.ingredient.kind == "component")
     assert kept == sum(len(node.history or ()) for node in nodes), "history that no pin needs"
     if graph.memory is not None:
         graph.memory.check_invariant()

@@ -153,11 +153,11 @@ class Memory:
 
     def _see(self, sieve: Sieve, node: Node, value: Any) -> None:
         entry = sieve.entries.get(node)
+        if value is EMPTY or type(value) is Stored or _has_to_stay(node):
+            sieve.remove(node)
+            return
         if entry is not None and entry[1] is value:
             sieve.visit(node)
-            return
-        if value is EMPTY or type(value) is Stored or _sees_the_world(node):
-            sieve.remove(node)
             return
         if node.value is not value:
             return  # the other limit has dropped it
@@ -236,6 +236,8 @@ def meet(graph: Any, ingredient: Any) -> None:
 
 
 # spec: memory.untracked
-def _sees_the_world(node: Node) -> bool:
-    """Whether the call read what the database cannot see: run again, it might say something else than before."""
-    return any(dependency.ingredient.kind == "untracked" for dependency in node.dependencies)
+def _has_to_stay(node: Node) -> bool:
+    """Whether the call, run again alone, might say something else than before: it read what the database cannot see,
+    or was solved with the loop that it is on."""
+    kind = node.ingredient.kind
+    return kind == "component" or any(one.ingredient.kind in ("untracked", "component") for one in node.dependencies)

@@ -22,7 +22,8 @@ def graph(db: Database, /) -> networkx.DiGraph[str]:
     """The dependency graph: an edge leads from a call to each thing that it read, numbered by `order`.
 
     Nodes are named as a reader would write them (``words('a')``, ``Source['a']``) and carry `kind` ("query", "input",
-    "presence", "keys" or "untracked"), `name`, `arguments`, `changed_at` and `verified_at` (revisions), `state`
+    "presence", "keys", "untracked", or "component" for what the calls of a loop have read outside of it), `name`,
+    `arguments`, `changed_at` and `verified_at` (revisions), `state`
     ("good", "suspect", "absent" or "without value"; "failed" for a call that raised), and for calls `seconds`, what
     the last execution took with the calls in it, 0.0 if it did not run in this process.
 
@@ -50,6 +51,7 @@ def _capture(graph: Graph) -> list[tuple[Node, tuple[Node, ...], dict[str, Any]]
     with graph.lock:
         graph.current()
         nodes = [node for table in graph.tables for node in list(table.values())]
+        nodes += graph.components
         return [
             (node, node.dependencies, _stamps(node))
             for node in nodes

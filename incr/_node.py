@@ -286,6 +286,9 @@ def each_dependent(node: Node) -> Iterator[Node]:
     return iter(dependents)
 
 
+#: The kinds of nodes that are links in a chain: a HIGH input that is below them does not know what is above.
+_COMPUTED: Final = ("query", "component")
+
 #: More dependents than this are kept in a dict.
 _FEW: Final = 8
 
@@ -293,7 +296,7 @@ _FEW: Final = 8
 def link(dependency: Node, node: Node) -> None:
     """Let *dependency* know that *node* read it, unless it is a HIGH input whose bit the node has."""
     bits = dependency.bits
-    if bits and not bits & ~node.bits and dependency.ingredient.kind != "query":
+    if bits and not bits & ~node.bits and dependency.ingredient.kind not in _COMPUTED:
         return
     dependents = dependency.dependents
     if dependents is None:

@@ -20,7 +20,7 @@ from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, Failure, Node, Stored
 from incr._pushes import BARRED, weigh
 
-__all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "take"]
+__all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "is_unchanged", "same_outcome", "take"]
 
 #: These speak of the machine, not of the inputs: they propagate, and nothing is stored.
 NOT_OUTCOMES = (RecursionError, MemoryError)
@@ -47,6 +47,8 @@ def begin(frame: Frame) -> None:
 
 def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
     """Publish what the body gave, wake those who wait, and end the frame. Returns the outcome for everybody."""
+    if frame.part is not None:
+        return frame.part.conclude(frame, outcome, seconds)
     graph, node, at = frame._graph, frame.node, frame.at
     while True:
         cycle, before, valid_from = frame.cycle, node.value, node.valid_from
@@ -55,11 +57,11 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
             pushes: Any = BARRED
         else:
             pushes = None if frame.pushes is None else weigh(node.pushes, frame.pushes)
-        unchanged = _unchanged(node, at, before, outcome)
+        unchanged = is_unchanged(node, at, before, outcome)
         with graph.lock:
             if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
                 continue  # another thread was here while the values were compared
-            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged, pushes)
+            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged, pushes, ran=True)
             node.cost = seconds
             node.ran_at = at.revision
             graph.release(frame)
@@ -82,25 +84,30 @@ def abandon(frame: Frame) -> None:
         graph.counters[node.ingredient].cancelled += 1
         if graph.listeners.any:
             graph.listeners.emit(QueryCancelled(node.ingredient.name, node.ingredient.arguments(node.key)))
-        graph.release(frame)
-        hand_over(frame)
+        if frame.part is None:
+            graph.release(frame)
+            hand_over(frame)
+    if frame.part is not None:
+        frame.part.abandon(frame)
     tell_leader(graph, frame)
     if graph.listeners.any:
         graph.listeners.tell()
 
 
 # spec: memo.backdate
-def _unchanged(node: Node, at: At, before: Any, outcome: Any) -> bool:
+def is_unchanged(node: Node, at: At, before: Any, outcome: Any) -> bool:
     """Whether the outcome is the same as the memo's current one, so that nothing that used that has to run."""
     if node.valid_from > at.revision and at.tables is CLOSED:
         return False  # the current one is newer: not the one before this
     if type(before) is Stored:
         before = before.decode()
-    if before is EMPTY:
-        return False
+    return before is not EMPTY and same_outcome(before, outcome, node.ingredient.equal)
+
+
+def same_outcome(before: Any, outcome: Any, equal: Any) -> bool:
+    """Whether two outcomes are the same by a query's `eq`."""
     if type(before) is Failure or type(outcome) is Failure:
         return type(before) is type(outcome) and same_error(before.error, outcome.error)
-    equal = node.ingredient.equal
     if equal is None:
         return same(before, outcome)
     if equal is False:

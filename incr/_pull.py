@@ -9,20 +9,31 @@ Keeps: memo.consistency, flight.single, cycle.tasks, thread.single.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, NoReturn, final
 
-from incr._flight import Waiter, cycle_error, enlist, find_cycle, flight_of, mark_cycle, meeting, on_this_stack
+from incr._flight import (
+    Poisoned,
+    Waiter,
+    cycle_error,
+    enlist,
+    find_cycle,
+    flight_of,
+    mark_cycle,
+    meeting,
+    on_this_stack,
+)
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
+from incr._inside import begin_below, begin_inside, loop_below
 from incr._loop import ThreadWakeup, new_wakeup
 from incr._node import NEVER, Memo, Node, Stored
 from incr._outcome import abandon, begin
+from incr._solve import Solve, known, recovering
 from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
 
-__all__ = ["Pull"]
+__all__ = ["Pull", "pull_of"]
 
 
-@final
 class Pull:
     """One reader's way to the outcome of *node* at *at*. It is opened first, and closed in any case."""
 
@@ -61,22 +72,20 @@ class Pull:
             else:
                 counters.hits += 1
 
-    def next(self) -> Frame | Waiter | None:
-        """A frame whose body is to run now, a flight's outcome to wait for, or None: `outcome` is known.
+    def next(self) -> Frame | Waiter | Solve | None:
+        """A frame whose body is to run now, a flight's outcome to wait for, a loop of calls whose values are to be
+        looked for, or None: `outcome` is known.
 
         If the frame or the wait is for the node itself, its outcome is what was asked for.
 
         Raises:
-            CycleError: the call is running already and waits for the reader.
+            CycleError: the call is running already and waits for the reader, and no query on that loop says what then.
         """
         while True:
             with self._graph.lock:
                 job = self._decide()
             if isinstance(job, list):
-                error = cycle_error(job)
-                with self._graph.lock:
-                    mark_cycle(job, self._at, error)
-                raise error
+                return self._recover(job)
             if job is not None or type(self.outcome) is not Stored:
                 return job
             # The bytes are decoded without the lock: there may be code of the program in it.
@@ -84,6 +93,28 @@ class Pull:
             if self._graph.decoded(self._holder, self.outcome, value):
                 self.outcome = value
                 return None
+
+    # spec: cycle.fallback
+    # spec: cycle.fixpoint
+    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | None:
+        """What there is to do for a loop that was about to close."""
+        graph, at, parent = self._graph, self._at, self._parent
+        on_it = recovering(path, at)
+        if not on_it or parent is None:
+            self._raise(path, at)
+        with graph.lock:
+            start = [node for node in on_it if graph.find(node, at.revision) is None]
+            # Where they are all known by now, the call between them can run: what it reads does not go round again.
+            if start:
+                return Solve(graph, at, None, parent, start)
+            frame = self.claimed = begin_below(graph, at, self._node, parent)
+            return frame
+
+    def _raise(self, path: list[Frame | Node], poisoned: Poisoned) -> NoReturn:
+        error = cycle_error(path)
+        with self._graph.lock:
+            mark_cycle(path, poisoned, error)
+        raise error
 
     # spec: memo.consistency
     def _decide(self) -> Frame | Waiter | list[Frame | Node] | None:
@@ -130,17 +161,18 @@ class Pull:
                         return enlist(graph, flight, parent, through, ThreadWakeup())
             if path is not None:
                 return path
-        frame = self.claimed = Frame(graph, at, target, parent, through)
+        return self._start(target, through)
+
+    def _start(self, target: Node, through: Sequence[Node]) -> Frame:
+        """A frame for the call; the caller holds the lock."""
+        frame = self.claimed = Frame(self._graph, self._at, target, self._parent, through)
         begin(frame)
         return frame
 
     def take_over(self, waiter: Waiter) -> Frame:
         """The frame of a follower that was told to lead."""
-        graph = self._graph
-        with graph.lock:
-            frame = self.claimed = Frame(graph, waiter.at, waiter.node, waiter.frame, waiter.through)
-            begin(frame)
-            return frame
+        with self._graph.lock:
+            return self._start(waiter.node, waiter.through)
 
     def close(self) -> None:
         """The reader goes its way. An interrupt may have come between the claim and the body. Closing twice is fine."""
@@ -148,3 +180,73 @@ class Pull:
         if frame is not None and not frame.finished:
             abandon(frame)
         self._graph.release(self)
+
+
+@final
+class PullInside(Pull):
+    """The same for a reader inside of a solve: what is known of a member is its value at this turn."""
+
+    __slots__ = ("_target",)
+    _parent: Frame
+
+    def __init__(self, graph: Graph, node: Node, at: At, parent: Frame) -> None:
+        super().__init__(graph, node, at, parent)
+        #: The dependency that runs because the node is being verified.
+        self._target: Node | None = None
+
+    def next(self) -> Frame | Waiter | Solve | None:
+        """See `Pull.next`."""
+        given = known(self._parent, self._node)
+        if given is None:
+            return super().next()
+        self.outcome = given.value
+        return None
+
+    def _decide(self) -> Frame | Waiter | list[Frame | Node] | None:
+        target, self._target = self._target, None
+        if target is not None and self._graph.good(target, self._at) is None:
+            self._reply = CYCLE  # it is tainted: for whoever depends on it, that is a change
+        return super()._decide()
+
+    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | None:
+        graph, at, parent = self._graph, self._at, self._parent
+        if not path:
+            return self.next()  # it has become a member meanwhile
+        solve: Solve = parent.part.solve
+        on_it = recovering(path, at)
+        if not on_it:
+            self._raise(path, solve)
+        with graph.lock:
+            fresh = [node for node in on_it if solve.home_of((node,)) is None and graph.find(node, at.revision) is None]
+            if fresh:
+                return Solve(graph, at, solve, parent, fresh)
+            # All of them are members by now, and the loop ends there: the call can run once more below itself.
+            return self._start(self._node, ())
+
+    def _start(self, target: Node, through: Sequence[Node]) -> Frame:
+        frame = self.claimed = begin_inside(self._parent.part.solve, target, self._parent, through, member=False)
+        return frame
+
+    def _claim(self, target: Node, through: Sequence[Node]) -> Frame | Waiter | list[Frame | Node]:
+        graph, parent = self._graph, self._parent
+        solve: Solve = parent.part.solve
+        if target is not self._node:
+            self._target = target
+        if solve.home_of((target,)) is not None:
+            return []
+        with meeting:
+            path = loop_below(target, parent, through)
+            flight = solve.flights.get(target)
+            if path is None and flight is not None:
+                if target.ingredient.awaited:
+                    return enlist(graph, flight, parent, through, new_wakeup())
+                if not on_this_stack(flight):
+                    return enlist(graph, flight, parent, through, ThreadWakeup())
+        return self._start(target, through) if path is None else path
+
+
+def pull_of(graph: Graph, node: Node, at: At, parent: Frame | None) -> Pull:
+    """A reader's way, as it has to be for calls that *parent* makes."""
+    if parent is not None and parent.part is not None and parent.at is at:
+        return PullInside(graph, node, at, parent)
+    return Pull(graph, node, at, parent)

@@ -19,6 +19,7 @@ from incr._exact import plain_value
 from incr._execute import fetch, refuse_colour, the_view
 from incr._first import begin_first, end_first, fail_first
 from incr._loop import checkpoint
+from incr._recovery import NOT_GIVEN, Recovery, recovery_of
 from incr._registry import enter, leave
 from incr._signature import Signature
 from incr._view import View
@@ -52,14 +53,21 @@ class QueryIngredient:
 
     __slots__ = (
         "__weakref__", "_invoke", "awaited", "equal", "function", "identity", "index", "lru", "name", "persist",
-        "signature", "version",
+        "recovery", "signature", "version",
     )  # fmt: skip
     kind = "query"
     #: Only the tables of collections have one.
     accumulator = None
 
     def __init__(
-        self, function: FunctionType, name: str | None, version: int, equal: Any, persist: bool, lru: int | None
+        self,
+        function: FunctionType,
+        name: str | None,
+        version: int,
+        equal: Any,
+        persist: bool,
+        lru: int | None,
+        recovery: Recovery | None,
     ) -> None:
         self.function = function
         self.name = function.__name__ if name is None else name
@@ -71,6 +79,8 @@ class QueryIngredient:
         self.persist = persist
         #: How many values are kept; None for all.
         self.lru = lru
+        #: What becomes of calls that are on a loop; None if that is an error.
+        self.recovery = recovery
         self.awaited = bool(function.__code__.co_flags & _COROUTINE)
         self.signature = Signature(function)
         self.index = enter(self)
@@ -100,6 +110,10 @@ class QueryIngredient:
     def invoke(self, frame: Any, row: Any) -> Any:
         """Run the body (or make its coroutine) with the row's arguments."""
         return self._invoke(self.function, frame, row)
+
+    def called(self, function: Callable[..., Any], row: Any) -> Any:
+        """What *function* gives for the row's arguments, without a database."""
+        return self._invoke(lambda _, *args, **kwargs: function(*args, **kwargs), None, row)
 
     def arguments(self, row: Any) -> tuple[Hashable, ...]:
         """The arguments that belong to a row, in the order of the parameters."""
@@ -158,6 +172,9 @@ def query(
     eq: Callable[[Any, Any], bool] | Literal[False] | None = ...,
     persist: bool = ...,
     lru: int | None = ...,
+    on_cycle: Any = ...,
+    cycle_initial: Any = ...,
+    cycle_join: Callable[[Any, Any], Any] = ...,
 ) -> Callable[[Callable[Concatenate[View, P], T]], Query[P, T]]: ...
 # spec: declare.query
 def query(
@@ -169,6 +186,9 @@ def query(
     eq: Any = None,
     persist: bool = True,
     lru: int | None = None,
+    on_cycle: Any = NOT_GIVEN,
+    cycle_initial: Any = NOT_GIVEN,
+    cycle_join: Any = NOT_GIVEN,
 ) -> Any:
     """Declare a function as a query: its calls are memoised, and run again only if what they read has changed.
 
@@ -181,15 +201,21 @@ def query(
         persist: ``False`` keeps the values (not the stamps) out of files.
         lru: at most so many values of the query are kept in memory (stamps and dependencies stay); a dropped value
             is computed again when it is asked for.
+        on_cycle: what a call gives that needs its own result, instead of a `CycleError`: a value, or a function of
+            the call's arguments.
+        cycle_initial: calls that need each other's results are run in rounds, each against the values of the round
+            before, until nothing changes; this is the value before the first round, or a function of the arguments.
+        cycle_join: makes a round's value of the one before and the body's new one.
 
     Raises:
         TypeError: it is not a `def` or `async def` function with a first parameter for the database, or an option
             has a wrong type.
     """
     _check_options(name, version, eq, persist, lru)
+    recovery = recovery_of(on_cycle, cycle_initial, cycle_join)
 
     def declare(function: Any) -> Any:
-        return _declare(function, name, version, eq, persist, lru)
+        return _declare(function, name, version, eq, persist, lru, recovery)
 
     return declare if function is None else declare(function)
 
@@ -207,7 +233,9 @@ def _check_options(name: Any, version: Any, eq: Any, persist: Any, lru: Any) -> 
             raise TypeError(f"@incr.query({option}=...) wants {wanted}, not {short_repr(value)}")
 
 
-def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bool, lru: int | None) -> Any:
+def _declare(
+    function: Any, name: str | None, version: int, eq: Any, persist: bool, lru: int | None, recovery: Recovery | None
+) -> Any:
     if not isinstance(function, FunctionType):
         raise TypeError(f"@incr.query decorates a def or async def function, not {short_repr(function)}")
     if "__incr__" in function.__dict__:
@@ -216,7 +244,7 @@ def _declare(function: Any, name: str | None, version: int, eq: Any, persist: bo
         raise TypeError(
             f"{function.__name__}() is a generator, whose values are gone once read; return a tuple of them"
         )
-    ingredient = QueryIngredient(function, name, version, eq, persist, lru)
+    ingredient = QueryIngredient(function, name, version, eq, persist, lru, recovery)
     wrapper: Any = update_wrapper(ingredient.compile(), function)
     wrapper.__incr__ = ingredient
     return wrapper

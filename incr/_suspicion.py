@@ -57,15 +57,20 @@ def suspect_dependents(
 
 # spec: high.bits
 def suspect_readers(
-    slot: Node, calls: Iterable[dict[Any, Node]], revision: int, listeners: Listeners, kin: Kin | None
+    slot: Node,
+    calls: Iterable[dict[Any, Node]],
+    components: Iterable[Node],
+    revision: int,
+    listeners: Listeners,
+    kin: Kin | None,
 ) -> None:
-    """Suspect every call that has the slot's bit: HIGH inputs do not know who read them."""
+    """Suspect every call and component that has the slot's bit: HIGH inputs do not know who read them."""
     bits = slot.bits
     if kin is not None:
         kin.high(bits)
     closed: list[Node] = []
-    for table in calls:
-        for node in list(table.values()):  # other threads make rows without the lock
+    for nodes in (*(list(table.values()) for table in calls), components):  # other threads make rows without the lock
+        for node in nodes:
             if node.bits & bits:
                 if node.suspects is None:
                     _close(node, SCAN, slot, revision, listeners)
@@ -94,5 +99,5 @@ def _close(node: Node, suspects: list[Node], cause: Node, revision: int, listene
     node.valid_to = revision
     node.cause = cause
     node.suspects = suspects  # last: an interrupted walk finds by it what is not done
-    if listeners.any:
+    if listeners.any and node.ingredient.kind == "query":
         listeners.emit(QuerySuspected(node.ingredient.name, node.ingredient.arguments(node.key)))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, final
 
 from incr._collected import Collected, is_collection
+from incr._component import is_component, on_loop
 from incr._graph import Graph
 from incr._kin import Kin
 from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, link
@@ -133,10 +134,11 @@ class Twins:
         if found is not None:
             return found
         plan = self._plan(node)
-        if not plan.dependencies:  # nearly always
+        if not plan.dependencies and not is_component(node):  # nearly always
             self._make(node, plan)
             return self.known[node]
         stack = [(node, plan)]
+        loops: list[Node] = []
         under = {node}
         while stack:
             top, plan = stack[-1]
@@ -150,6 +152,10 @@ class Twins:
             self._make(top, plan)
             under.discard(top)
             stack.pop()
+            if is_component(top):
+                loops.append(top)
+        for loop in loops:  # all calls of it at once: a walk that reaches the component has to find them good
+            self.known[loop].key = tuple(self.twin(member) for member in loop.key)
         return self.known[node]
 
     def at_hand(self, node: Node) -> Node | None:
@@ -164,6 +170,8 @@ class Twins:
             own = graph.key_set(ingredient.input)
         elif kind == "untracked":
             own = self._untracked(node)
+        elif kind == "component":
+            return None
         else:
             row = graph.table(ingredient).get(self.known.get(node.key) if is_collection(node) else node.key)
             if row is None:
@@ -241,7 +249,8 @@ class Twins:
             for memo in node.history or ():
                 if memo.valid_from <= base < memo.valid_to and memo.dependencies is not None:
                     return _Plan(memo, memo.dependencies, partial=False)
-        if self.as_it_was(node) and not node.bits & self.high:
+        # The calls of a loop are linked to what all of them depend on from the first: they are good together or not.
+        if self.as_it_was(node) and not node.bits & self.high and not on_loop(node):
             return _Plan(node, tuple(node.suspects or ()), partial=True)
         if NEVER < node.valid_from <= base:
             return _Plan(node, node.dependencies, partial=False)
@@ -260,7 +269,8 @@ class Twins:
             self.graph.collected = self.graph.collected or Collected()
         own = Node(node.ingredient, key)
         holder = plan.holder
-        self.graph.table(node.ingredient)[key] = own
+        if not is_component(node):
+            self.graph.table(node.ingredient)[key] = own
         self._pair(node, own)
         if holder is None:
             return
@@ -284,6 +294,8 @@ class Twins:
         for item in dependencies:
             link(item, own)
         own.dependencies = dependencies
+        if is_component(own):
+            self.graph.components[own] = None
         self._validate(own, holder, dependencies)
         if not self.in_time and (dependencies or not plan.partial):
             self._own_kin.taken_over(own, all_linked=not plan.partial)
@@ -295,6 +307,8 @@ class Twins:
         assert holder is not None
         if holder.valid_from == NEVER:
             return True
+        if plan.dependencies and is_component(plan.dependencies[0]):
+            return self.known[plan.dependencies[0]].valid_from == NEVER
         if holder.valid_to <= self.base:
             return node in self.late
         return not plan.partial and any(self.known[item] in self.unsure for item in plan.dependencies)
@@ -314,7 +328,8 @@ class Twins:
             own.suspects = moved if len(moved) <= LISTED else SCAN
             own.cause = moved[0]
         else:
-            own.valid_from = max([base, *(item.valid_from for item in dependencies if item.ingredient.kind == "query")])
+            calls = [item for item in dependencies if item.ingredient.kind in ("query", "component")]
+            own.valid_from = max([base, *(item.valid_from for item in calls)])
             own.valid_to = OPEN
             own.suspects = None
             self.graph.warm(own)

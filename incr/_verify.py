@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 from incr._collected import is_collection
+from incr._component import is_component, verified_component, verified_component_as_of
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, NEVER, SCAN, Node
 
@@ -69,6 +70,11 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             changed = found is not None or node.valid_from == NEVER
             if found is not None:
                 node.cause = found
+        if graph.components and is_component(node):
+            verified_component(graph, node, at.revision, changed)
+            pop()
+            changed = False  # the call above, which is one of the loop, is good now, or sees what has changed
+            continue
         if not changed and graph.collected is not None:
             changed = graph.collected.unsure(node)
         if not changed:
@@ -157,6 +163,12 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
                 since.append(blocked.valid_from)
                 continue
             changed = changed or blocked is not None
+        if is_component(node):
+            if not changed:
+                verified_component_as_of(graph, node, at)
+            else:
+                pop()
+            continue
         if not changed:
             graph.verified_as_of(node, at)
             continue
@@ -172,7 +184,7 @@ def _scan_as_of(graph: Graph, node: Node, revision: int, places: list[int]) -> t
         dependency = dependencies[places[-1]]
         found = graph.find(dependency, revision)
         if found is None:
-            return (False, dependency) if dependency.ingredient.kind == "query" else (True, None)
+            return (False, dependency) if dependency.ingredient.kind in ("query", "component") else (True, None)
         if found.changed_at > node.valid_from:
             return True, None
         places[-1] += 1

@@ -34,20 +34,25 @@ _digests: Final[dict[Home, WeakKeyDictionary[Any, bytes]]] = {}
 
 
 # spec: fingerprint.code
-def fingerprint(function: Callable[..., Any], *, version: int = 0, extra: tuple[type, ...] = ()) -> bytes:
+def fingerprint(
+    function: Callable[..., Any], *, version: int = 0, extra: tuple[type, ...] = (), options: tuple[Any, ...] = ()
+) -> bytes:
     """The 16 bytes that say what *function* computes, with everything of its own package that it names.
 
-    *extra* are classes that count besides those that the code and its annotations name. The answer is computed once
-    for each function and process: code that is replaced later in a running program is not seen.
+    *extra* are classes that count besides those that the code and its annotations name, *options* values and
+    functions that it was declared with. Without such, the answer is computed once for each function and process: code
+    that is replaced later in a running program is not seen.
     """
+    if options:
+        return _compute(function, version, extra, options)
     known = _known.setdefault(function, {})
     found = known.get((version, extra))
     if found is None:
-        found = known[version, extra] = _compute(function, version, extra)
+        found = known[version, extra] = _compute(function, version, extra, ())
     return found
 
 
-def _compute(function: Any, version: int, extra: tuple[type, ...]) -> bytes:
+def _compute(function: Any, version: int, extra: tuple[type, ...], options: tuple[Any, ...]) -> bytes:
     if "__incr__" in vars(function):
         function = function.__wrapped__
     home = home_of(function.__globals__)
@@ -55,7 +60,7 @@ def _compute(function: Any, version: int, extra: tuple[type, ...]) -> bytes:
     writer = Writer(home)
     writer.write(("incr", SEMANTICS, sys.implementation.name, *sys.version_info[:2], version))
     writer.child(function)
-    for kind in extra:
+    for kind in (*extra, *options):
         writer.write(kind)
 
     def describe(thing: Any) -> Description:

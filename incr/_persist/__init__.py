@@ -144,4 +144,10 @@ def _fingerprint_by(code: Any) -> Callable[[Any], bytes]:
 def _fingerprint_of(ingredient: Any) -> bytes:
     if ingredient.accumulator is not None:  # its code is incr's own
         return bytes(16)
-    return fingerprint(ingredient.function, version=ingredient.version)
+    recovery = ingredient.recovery
+    if recovery is None:
+        return fingerprint(ingredient.function, version=ingredient.version)
+    if recovery.digest is None:
+        recovery.digest = fingerprint(ingredient.function, version=ingredient.version, options=recovery.parts)
+    digest: bytes = recovery.digest
+    return digest

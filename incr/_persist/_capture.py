@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import chain, compress
 from typing import Any, final
 
+from incr._component import on_loop
 from incr._errors import StoreError
 from incr._graph import Graph
 from incr._node import ABSENT, EMPTY, NEVER, Node
@@ -54,6 +55,14 @@ class Table:
             self.flags = [HIGH if bits else 0 for bits in self.bits]
         else:
             self.flags = [GOOD if node.suspects is None else 0 for node in nodes]
+
+    # spec: cycle.stored
+    def forget_loops(self) -> None:
+        """Calls that were solved together keep their values, and run again: which code a loop went through, and so
+        whether they stand after an edit of it, is not written down."""
+        for row, node in enumerate(self.nodes):
+            if on_loop(node):
+                self.valid_from[row], self.flags[row], self.dependencies[row], self.bits[row] = NEVER, 0, (), 0
 
     def select(self, wanted: Sequence[object]) -> None:
         """Keep the rows for which *wanted* is true."""
@@ -117,6 +126,8 @@ class Capture:
             elif table:
                 kind = RECORDS if ingredient.kind == "input" else CALLS
                 self.tables.append(Table(kind, ingredient, list(table.values())))
+                if graph.components and kind == CALLS:
+                    self.tables[-1].forget_loops()
         met = [ingredient for ingredient in graph.ingredients if ingredient is not None]
         self.known.update((ingredient.kind, ingredient.identity) for ingredient in met)
         #: Ingredient index (a HIGH input's bit) -> the input's name.

@@ -89,6 +89,8 @@ def restore(
             name_rows(rows, number, columns[number], ingredient)
     for number in used:
         _link(rows, number, columns[number])
+    for number in used:
+        _distrust(rows, number)
     if rows.graph.log:
         rows.graph.newest = rows.later
     return Restored(rows.graph, instances, _foreign(rows, shared, columns))
@@ -201,6 +203,13 @@ def _link(rows: Rows, number: int, calls: Calls) -> None:
             for dependency in mine:
                 link(dependency, node)  # type: ignore[arg-type]
         else:
+            rows.rerun(node, rows.lost)
+
+
+def _distrust(rows: Rows, number: int) -> None:
+    """What has used a call that has to run again has to look; only calls of a loop are stored like that."""
+    for node in rows.of_section(number):
+        if node is not None and node.valid_from == NEVER and node.dependents is not None:
             rows.rerun(node, rows.lost)
 
 

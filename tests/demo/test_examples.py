@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def test_each_example_is_run_here() -> None:
         "ask_more.py",
         "diagnostics.py",
         "language_server.py",
+        "liveness.py",
         "preview_rename.py",
         "quickstart.py",
     }
@@ -44,6 +46,19 @@ def test_the_quickstart_counts_only_what_changed() -> None:
     assert out.count("counting b.txt") == 3
     assert out.count("adding up") == 2
     assert "total(): executed" in out
+
+
+@pytest.mark.spec("cycle.fixpoint", "cycle.component")
+def test_liveness_looks_again_only_at_loops_that_changed() -> None:
+    first, again, needed, spare = re.split("nothing has changed:|the end needs seen:|the start sets one more:",
+                                           run("liveness.py"))  # fmt: skip
+    assert "1 start needs n; sets for nobody: seen" in first
+    assert "3 body needs i, n, total; sets for nobody: seen" in first
+    assert "looking at" not in again
+    assert "3 body needs i, n, total" in needed
+    assert "2 test needs i, n, seen, total" in needed
+    assert spare.count("looking at") == 1
+    assert "1 start needs n; sets for nobody: spare" in spare
 
 
 @pytest.mark.spec("demo.again")

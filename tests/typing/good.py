@@ -66,6 +66,20 @@ async def collect(view: incr.View) -> None:
     assert_type(await warnings.of(view, weight, "a", b=1.0), tuple[str, ...])
 
 
+@incr.query(on_cycle=None)
+def parent(db: incr.View, name: str) -> str | None:
+    return parent(db, name)
+
+
+def union(before: frozenset[str], new: frozenset[str]) -> frozenset[str]:
+    return before | new
+
+
+@incr.query(cycle_initial=frozenset(), cycle_join=union)
+async def reached(db: incr.View, name: str) -> frozenset[str]:
+    return await reached(db, name) | {name}
+
+
 def read(view: incr.View) -> None:
     assert_type(view[Settings], Settings)
     assert_type(view[Source, "a"], Source)
