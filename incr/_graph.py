@@ -190,8 +190,7 @@ class Graph:
         return at
 
     def hold(self, holder: Holder, at: At) -> At:
-        """Bind *holder* to *at*, which is returned: or to the newest revision, if *at* was written over before
-        anybody was bound to it. Goes with `release`."""
+        """Bind *holder* to a revision, the one that `bound` says, which is returned. Goes with `release`."""
         with self.lock:
             at = self.bound(at)
             at.users, holder.held = at.users + 1, at
@@ -318,10 +317,7 @@ class Graph:
     # --- outcomes -------------------------------------------------------------------------------------------------
 
     def verified(self, node: Node, revision: int) -> None:
-        """The call's dependencies are what they were: its outcome is good at *revision*, the newest one.
-
-        The caller holds the lock, here and below.
-        """
+        """The call's dependencies are what they were: its outcome is good at *revision*, the newest one."""
         self._keep_current(node)
         self._settle(node, revision)
         self.counters[node.ingredient].verified += 1
@@ -341,9 +337,8 @@ class Graph:
     def publish(
         self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any, ran: bool
     ) -> Any:
-        """Store what an execution bound to *at* gave. *unchanged*: it compares as the same as `node.value`. *pushes*
-        that compare as the same are `node.pushes`. *ran*: the execution is counted now. Returns the outcome that
-        everybody is given: the one that is there already, where there is one."""
+        """Store what an execution bound to *at* gave, counted now if *ran*. *unchanged*: it compares as the same as
+        `node.value`; *pushes* that do are `node.pushes`. Returns the outcome for everybody: the older if there is one."""
         if ran:
             self.executed(node)
         if node.value is EMPTY and NEVER < node.valid_from <= at.revision < node.valid_to:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from incr._exact import exact_key
 from incr._graph import Graph
-from incr._node import EMPTY, NEVER, Node, Stored, link
+from incr._node import EMPTY, NEVER, Node, Stored, each_dependent, link
 from incr._persist._format import (
     CALLS,
     GOOD,
@@ -207,9 +207,9 @@ def _link(rows: Rows, number: int, calls: Calls) -> None:
 
 
 def _distrust(rows: Rows, number: int) -> None:
-    """What has used a call that has to run again has to look; only calls of a loop are stored like that."""
+    """Whoever is good and has used a call that has to run again has to look: calls of a loop are stored like that."""
     for node in rows.of_section(number):
-        if node is not None and node.valid_from == NEVER and node.dependents is not None:
+        if node is not None and node.cause is rows.lost and any(one.suspects is None for one in each_dependent(node)):
             rows.rerun(node, rows.lost)
 
 
