@@ -338,7 +338,7 @@ class Graph:
         self, node: Node, at: At, outcome: Any, dependencies: tuple[Node, ...], unchanged: bool, pushes: Any, ran: bool
     ) -> Any:
         """Store what an execution bound to *at* gave, counted now if *ran*. *unchanged*: it compares as the same as
-        `node.value`; *pushes* that do are `node.pushes`. Returns the outcome for everybody: an older one if there is."""
+        `node.value`; *pushes* that do are `node.pushes`. Returns the outcome for everybody: an older one if any."""
         if ran:
             self.executed(node)
         if node.value is EMPTY and NEVER < node.valid_from <= at.revision < node.valid_to:
