@@ -151,6 +151,12 @@ class Memory:
         if self._overall is not None:
             self._see(self._overall, node, value)
 
+    def landed(self, node: Node) -> None:
+        """The call does not run any more: what there was too much of, because values were not dropped, may go now."""
+        for sieve in (self._queries.get(node.ingredient), self._overall):
+            if sieve is not None:
+                self._make_room(sieve, 0)
+
     def _see(self, sieve: Sieve, node: Node, value: Any) -> None:
         entry = sieve.entries.get(node)
         if value is EMPTY or type(value) is Stored or _has_to_stay(node):

@@ -66,6 +66,8 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
             node.ran_at = at.revision
             graph.release(frame)
             waiters = land(frame)
+            if graph.memory is not None:
+                graph.memory.landed(node)
         break
     if waiters:
         tell_all(waiters, outcome)
@@ -87,6 +89,8 @@ def abandon(frame: Frame) -> None:
         if frame.part is None:
             graph.release(frame)
             hand_over(frame)
+            if graph.memory is not None:
+                graph.memory.landed(node)
     if frame.part is not None:
         frame.part.abandon(frame)
     tell_leader(graph, frame)
