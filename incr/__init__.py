@@ -43,6 +43,7 @@ from incr._interned import interned
 from incr._listeners import Subscription
 from incr._networkx import graph
 from incr._open import Opened, open
+from incr._parallel import gather, map
 from incr._query import Query, query
 from incr._registered import register_codec
 from incr._revision import Durability, Revision
@@ -95,10 +96,12 @@ __all__ = [
     "View",
     "WriteInQueryError",
     "field",
+    "gather",
     "graph",
     "input",
     "interned",
     "key",
+    "map",
     "open",
     "query",
     "register_codec",

@@ -7,9 +7,11 @@ Keeps: flight.single, flight.handover, loop.checkpoint, depth.async.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from incr._concurrent import all_of
 from incr._depth import DEPTH_STEP, stack_is_deep
 from incr._execute import perform, row
 from incr._flight import LEAD, Waiter, join
@@ -19,7 +21,7 @@ from incr._inside import begin_member
 from incr._loop import checkpoint, in_fresh_task
 from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull, pull_of
+from incr._pull import Group, Pull, pull_of
 from incr._running import put_back, running
 from incr._solve import Given, Solve
 from incr._view import View
@@ -44,9 +46,9 @@ async def afetch(view: View, ingredient: Any, key: Any) -> Any:
     return take(graph, node, outcome)
 
 
-async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
+async def apull(graph: Graph, node: Node, at: At, parent: Frame | None, above: Sequence[Node] = ()) -> Any:
     """`_execute.pull` for a call of either kind."""
-    pulling = pull_of(graph, node, at, parent)
+    pulling = pull_of(graph, node, at, parent, above)
     try:
         pulling.open()
         while True:
@@ -55,6 +57,9 @@ async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
                 return pulling.outcome
             if type(job) is Solve:
                 await _settle(job)
+                continue
+            if type(job) is Group:
+                await _bring_up_to_date(graph, job, at, parent)
                 continue
             target = job.node
             if target.ingredient.awaited:
@@ -69,6 +74,16 @@ async def apull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
         except BaseException:  # an interrupt, and nobody comes after this
             pulling.close()
             raise
+
+
+# spec: map.groups
+async def _bring_up_to_date(graph: Graph, group: Group, at: At, parent: Frame | None) -> None:
+    """The members of the group at the same time; what comes of it is looked at by whoever verifies."""
+
+    def puller(node: Node) -> Callable[[], Awaitable[Any]]:
+        return lambda: apull(graph, node, at, parent, group.above)
+
+    await all_of([puller(node) for node in group.members], None)
 
 
 async def _settle(solve: Solve) -> None:

@@ -21,6 +21,7 @@ from incr._explain import Explanation, explain
 from incr._frame import enter_outer
 from incr._graph import CLOSED, At, Graph
 from incr._inherit import Inheritance
+from incr._invariant import check_tables
 from incr._listeners import Subscription
 from incr._loop import in_thread
 from incr._memory import limited
@@ -386,7 +387,8 @@ class Database(View):
 
     def check_invariant(self) -> None:
         """Assert that the graph is whole. For tests: it visits every node."""
-        self._graph.check_invariant()
+        with self._graph.lock:
+            check_tables(self._graph)
 
 
 @final

@@ -18,7 +18,7 @@ from incr._graph import CLOSED, At, Graph
 from incr._inside import begin_member
 from incr._node import EMPTY, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
-from incr._pull import Pull, pull_of
+from incr._pull import Group, Pull, pull_of
 from incr._running import running
 from incr._solve import Given, Solve
 from incr._view import View
@@ -83,6 +83,8 @@ def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             if type(job) is Solve:
                 settle(job)
                 continue
+            if type(job) is Group:
+                continue  # here they come one after the other
             target = job.node
             outcome = perform(graph, pulling, job)
             if target is node:

@@ -109,6 +109,7 @@ def end_first(frame: Frame, value: Any) -> Any:
             or frame.cycle is not None
             or frame.pushes is not None
             or frame.next_flight is not None
+            or frame.groups
             or node.flight is not frame
             or graph.listeners.any
             or graph.checks is not None

@@ -39,8 +39,8 @@ class Frame(View):
     """One running call."""
 
     __slots__ = (
-        "at", "began", "cycle", "depth", "held", "hops", "leaderless", "next_flight", "node", "parent", "part",
-        "pushes", "through", "token", "waiters",
+        "at", "began", "cycle", "depth", "groups", "held", "hops", "leaderless", "next_flight", "node", "parent",
+        "part", "pushes", "through", "token", "waiters",
     )  # fmt: skip
 
     #: When the body began, and what `running` was before: set and used by `_first` alone.
@@ -63,6 +63,8 @@ class Frame(View):
         self.depth: int = 0 if parent is None else parent.depth + 1
         #: The helper threads that this chain of calls goes on in; shared along the chain.
         self.hops: list[int] = [] if parent is None else parent.hops
+        #: The groups of calls that the body makes at the same time.
+        self.groups: tuple[tuple[Node, ...], ...] = ()
         #: Who waits for this execution; None while nobody does.
         self.waiters: list[Any] | None = None
         #: The execution was cancelled and its place is kept for the follower that takes over.

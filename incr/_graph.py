@@ -18,7 +18,6 @@ from incr._collected import Collected
 from incr._counters import Counters
 from incr._events import QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
-from incr._invariant import check_tables
 from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._log import UNTRACKED, Change, Step, Unseen, write_events
@@ -78,6 +77,8 @@ class Graph:
         #: Whose values are dropped when there are too many; None unless something is limited.
         self.memory: Memory | None = None
         self.state: StateLimit | None = None
+        #: Call -> the groups of calls that its last execution made at the same time.
+        self.groups: dict[Node, tuple[tuple[Node, ...], ...]] = {}
         #: When inputs were written, for stale reads (owned by `_stale`); None until the first of them.
         self.staleness: Any = None
         #: Goes up with every change of tables; what a file was written from.
@@ -491,10 +492,3 @@ class Graph:
             node.places = None
         if grown and node.dependents is not None:
             spread_bits(node, grown)
-
-    # --- for tests ------------------------------------------------------------------------------------------------
-
-    def check_invariant(self) -> None:
-        """Assert what must hold between any two calls into the graph (pending writes are walked first)."""
-        with self.lock:
-            check_tables(self)

@@ -21,6 +21,7 @@ __all__ = [
     "in_fresh_task",
     "in_thread",
     "new_wakeup",
+    "running_loop",
     "start_thread",
 ]
 
@@ -120,6 +121,12 @@ def _asyncio_loop() -> Any:
     """The running asyncio loop, if there is one."""
     events = sys.modules.get("asyncio.events")
     return None if events is None else events._get_running_loop()
+
+
+def running_loop() -> tuple[Any, Any]:
+    """The trio module, if the caller runs in a trio task; else None, and the running asyncio loop, if there is one."""
+    trio = _trio()
+    return trio, _asyncio_loop() if trio is None else None
 
 
 def new_wakeup() -> Wakeup:

@@ -61,7 +61,7 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
         with graph.lock:
             if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
                 continue  # another thread was here while the values were compared
-            outcome = graph.publish(node, at, outcome, tuple(frame._reads), unchanged, pushes, ran=True)
+            outcome = graph.publish(node, at, outcome, dependencies_of(frame), unchanged, pushes, ran=True)
             node.cost = seconds
             node.ran_at = at.revision
             graph.release(frame)
@@ -74,6 +74,28 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
     if graph.checks is not None:
         graph.checks.note(node)
     return outcome
+
+
+# spec: map.order
+def dependencies_of(frame: Frame) -> tuple[Node, ...]:
+    """What the call has read. The caller holds the lock."""
+    graph = frame._graph
+    if not frame.groups:
+        if graph.groups:
+            graph.groups.pop(frame.node, None)
+        return tuple(frame._reads)
+    graph.groups[frame.node] = frame.groups
+    # Members of a group were noted before they ran: those that came to no end were not read after all.
+    revision, members = frame.at.revision, set().union(*frame.groups)
+    return tuple(
+        [
+            node
+            for node in frame._reads
+            if node not in members
+            or node.valid_from <= revision < node.valid_to
+            or graph.find(node, revision) is not None
+        ]
+    )
 
 
 # spec: error.interrupt

@@ -26,21 +26,36 @@ from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
 from incr._inside import begin_below, begin_inside, loop_below
 from incr._loop import ThreadWakeup, new_wakeup
-from incr._node import NEVER, Memo, Node, Stored
+from incr._node import EMPTY, NEVER, Memo, Node, Stored
 from incr._outcome import abandon, begin
 from incr._solve import Solve, known, recovering
 from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
 
-__all__ = ["Pull", "pull_of"]
+__all__ = ["Group", "Pull", "pull_of"]
+
+
+@final
+class Group:
+    """Calls that a body made at the same time; *above* are those that are being verified and need them."""
+
+    __slots__ = ("above", "members")
+
+    def __init__(self, members: tuple[Node, ...], above: tuple[Node, ...]) -> None:
+        self.members = members
+        self.above = above
 
 
 class Pull:
     """One reader's way to the outcome of *node* at *at*. It is opened first, and closed in any case."""
 
-    __slots__ = ("_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "claimed", "held", "outcome")
+    __slots__ = (
+        "_above", "_at", "_graph", "_holder", "_node", "_parent", "_reply", "_steps", "claimed", "held", "outcome",
+    )  # fmt: skip
 
-    def __init__(self, graph: Graph, node: Node, at: At, parent: Frame | None) -> None:
+    def __init__(self, graph: Graph, node: Node, at: At, parent: Frame | None, above: Sequence[Node] = ()) -> None:
         self._graph = graph
+        #: The calls that are being verified by somebody who needs this one, if it is a member of a group.
+        self._above = above
         self._node = node
         #: The revision: or a newer one, if that was written over before anybody held it.
         self._at = at
@@ -72,11 +87,12 @@ class Pull:
             else:
                 counters.hits += 1
 
-    def next(self) -> Frame | Waiter | Solve | None:
+    def next(self) -> Frame | Waiter | Solve | Group | None:
         """A frame whose body is to run now, a flight's outcome to wait for, a loop of calls whose values are to be
-        looked for, or None: `outcome` is known.
+        looked for, a group to be brought up to date, or None: `outcome` is known.
 
-        If the frame or the wait is for the node itself, its outcome is what was asked for.
+        If the frame or the wait is for the node itself, its outcome is what was asked for. What is pulled for somebody
+        above may give up; then the outcome is EMPTY.
 
         Raises:
             CycleError: the call is running already and waits for the reader, and no query on that loop says what then.
@@ -85,7 +101,10 @@ class Pull:
             with self._graph.lock:
                 job = self._decide()
             if isinstance(job, list):
-                return self._recover(job)
+                if not self._above:
+                    return self._recover(job)
+                self.outcome = EMPTY  # whoever verifies comes to the loop himself, and sees all of it
+                return None
             if job is not None or type(self.outcome) is not Stored:
                 return job
             # The bytes are decoded without the lock: there may be code of the program in it.
@@ -96,7 +115,7 @@ class Pull:
 
     # spec: cycle.fallback
     # spec: cycle.fixpoint
-    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | None:
+    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | Group | None:
         """What there is to do for a loop that was about to close."""
         graph, at, parent = self._graph, self._at, self._parent
         on_it = recovering(path, at)
@@ -117,7 +136,7 @@ class Pull:
         raise error
 
     # spec: memo.consistency
-    def _decide(self) -> Frame | Waiter | list[Frame | Node] | None:
+    def _decide(self) -> Frame | Waiter | Group | list[Frame | Node] | None:
         graph, node, at = self._graph, self._node, self._at
         while True:
             if self._steps is None:
@@ -131,15 +150,18 @@ class Pull:
                 if at.tables is CLOSED:
                     self._steps = verify_as_of(graph, node, at)
                 elif node.suspects is None or node.valid_from == NEVER or differs(node):
-                    return self._claim(node, ())
+                    return self._claim(node, (*self._above, node) if self._above else ())
                 else:
-                    self._steps = verify(graph, node, at)
+                    self._steps = verify(graph, node, at, self._above)
             try:
                 target, through = self._steps.send(self._reply)
             except StopIteration:
                 self._steps = self._reply = None
                 continue
-            job = self._claim(target, through)
+            if isinstance(target, tuple):
+                self._reply = None
+                return Group(target, (*self._above, *through))
+            job = self._claim(target, (*self._above, *through) if self._above else through)
             if not isinstance(job, list) or target is node:
                 self._reply = None
                 return job
@@ -194,7 +216,7 @@ class PullInside(Pull):
         #: The dependency that runs because the node is being verified.
         self._target: Node | None = None
 
-    def next(self) -> Frame | Waiter | Solve | None:
+    def next(self) -> Frame | Waiter | Solve | Group | None:
         """See `Pull.next`."""
         given = known(self._parent, self._node)
         if given is None:
@@ -202,13 +224,13 @@ class PullInside(Pull):
         self.outcome = given.value
         return None
 
-    def _decide(self) -> Frame | Waiter | list[Frame | Node] | None:
+    def _decide(self) -> Frame | Waiter | Group | list[Frame | Node] | None:
         target, self._target = self._target, None
         if target is not None and self._graph.good(target, self._at) is None:
             self._reply = CYCLE  # it is tainted: for whoever depends on it, that is a change
         return super()._decide()
 
-    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | None:
+    def _recover(self, path: list[Frame | Node]) -> Frame | Waiter | Solve | Group | None:
         graph, at, parent = self._graph, self._at, self._parent
         if not path:
             return self.next()  # it has become a member meanwhile
@@ -245,8 +267,8 @@ class PullInside(Pull):
         return self._start(target, through) if path is None else path
 
 
-def pull_of(graph: Graph, node: Node, at: At, parent: Frame | None) -> Pull:
+def pull_of(graph: Graph, node: Node, at: At, parent: Frame | None, above: Sequence[Node] = ()) -> Pull:
     """A reader's way, as it has to be for calls that *parent* makes."""
     if parent is not None and parent.part is not None and parent.at is at:
         return PullInside(graph, node, at, parent)
-    return Pull(graph, node, at, parent)
+    return Pull(graph, node, at, parent, above)

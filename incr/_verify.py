@@ -12,7 +12,7 @@ Keeps: memo.minimal, memo.order, memo.dynamic, error.handled.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Final
 
 from incr._collected import is_collection
@@ -29,18 +29,23 @@ CYCLE: Final[Any] = object()
 _WIDE: Final = 64
 
 #: Yields (call that has to run, the calls that are being verified: from the one that was asked for down to it).
-#: The list is the generator's own; it stays as it is until the generator goes on.
-Steps = Generator[tuple[Node, list[Node]], Any, None]
+#: The list is the generator's own; it stays as it is until the generator goes on. In place of the call there may be
+#: several, which may be brought up to date at the same time, by whoever can do that.
+Steps = Generator[tuple[Node | tuple[Node, ...], list[Node]], Any, None]
 
 
 # spec: memo.minimal
-def verify(graph: Graph, root: Node, at: At) -> Steps:
-    """Make *root* good at *at*, the newest revision; ends early if a write closes it. The root is the last to run."""
+def verify(graph: Graph, root: Node, at: At, above: Sequence[Node]) -> Steps:
+    """Make *root* good at *at*, the newest revision; ends early if a write closes it. The root is the last to run.
+
+    *above* are the calls that are being verified by somebody who needs this one.
+    """
     stack = [root]
     pending = [_in_order(root)]
     since = [root.valid_from]  # what the pending iterator was made for
     looked_at: list[Node | None] = [None]
-    on_stack = {root}
+    on_stack = {root, *above}
+    offered: set[Node] = set()
 
     def pop() -> None:
         on_stack.discard(stack.pop())
@@ -61,6 +66,12 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
             found = _next_suspect(node, pending[-1], looked_at[-1])
             if found is not None and found.changed_at <= node.valid_from and found not in on_stack:
                 looked_at[-1] = found
+                if graph.groups and found not in offered:
+                    members = _members(graph, node, found, on_stack)
+                    offered.update(members)
+                    if members:
+                        yield members, stack
+                        continue
                 stack.append(found)
                 pending.append(_in_order(found))
                 since.append(found.valid_from)
@@ -85,6 +96,16 @@ def verify(graph: Graph, root: Node, at: At) -> Steps:
         changed = (yield node, stack) is CYCLE
         if changed:
             pop()
+
+
+# spec: map.groups
+def _members(graph: Graph, node: Node, found: Node, on_stack: set[Node]) -> tuple[Node, ...]:
+    """The calls of the same group as *found* that may have changed too: the body has asked for all of them at once."""
+    for group in graph.groups.get(node, ()):
+        if found in group:
+            members = [one for one in group if one.suspects is not None and one not in on_stack]
+            return tuple(members) if len(members) > 1 else ()
+    return ()
 
 
 def differs(node: Node) -> bool:
