@@ -40,6 +40,7 @@ from incr._events import (
 from incr._explain import Explanation, Reason
 from incr._input import field, input, key
 from incr._interned import interned
+from incr._latest import latest
 from incr._listeners import Subscription
 from incr._networkx import graph
 from incr._open import Opened, open
@@ -101,6 +102,7 @@ __all__ = [
     "input",
     "interned",
     "key",
+    "latest",
     "map",
     "open",
     "query",

@@ -10,7 +10,7 @@ Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock.
 from __future__ import annotations
 
 from _thread import RLock
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, final
 
 from incr._checks import ValueChecks
@@ -79,6 +79,8 @@ class Graph:
         self.state: StateLimit | None = None
         #: Call -> the groups of calls that its last execution made at the same time.
         self.groups: dict[Node, tuple[tuple[Node, ...], ...]] = {}
+        #: Told of each new revision, without the lock, in the thread that has written.
+        self.watchers: tuple[Callable[[int], object], ...] = ()
         #: When inputs were written, for stale reads (owned by `_stale`); None until the first of them.
         self.staleness: Any = None
         #: Goes up with every change of tables; what a file was written from.

@@ -118,6 +118,9 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
                 if revision != before and graph.staleness is not None:
                     graph.staleness.written(revision)
                 break
+    if graph.watchers and revision != before:
+        for watcher in graph.watchers:
+            watcher(revision)
     if graph.listeners.any:
         graph.listeners.tell()
     return Revision(revision)

@@ -47,7 +47,7 @@ FLOORS: list[list[str]] = [
     ["_accumulator", "_parallel"],
     ["_persist", "_stale", "_write"],
     ["_database"],
-    ["_networkx", "_open"],
+    ["_latest", "_networkx", "_open"],
     [""],  # incr itself: the public names
     ["testing"],
     ["demo", "pytest_plugin"],
