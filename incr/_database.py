@@ -175,7 +175,7 @@ class Database(View):
         return Snapshot(self._graph)
 
     @overload
-    def stale(
+    def stale(  # pyright: ignore[reportOverlappingOverload]  # a coroutine is a value too; the first that fits is meant
         self, query: Query[P, Coroutine[Any, Any, T]], /, *args: Any, max_age: float
     ) -> Coroutine[Any, Any, Stale[T]]: ...
     @overload

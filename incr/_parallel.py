@@ -104,7 +104,9 @@ def _close(calls: Iterable[Any]) -> None:
 def _call_of(call: Any, db: View) -> tuple[QueryIngredient, Any] | None:
     """Which call a coroutine makes that has not started: what a compiled wrapper was given, and for which query."""
     frame: Any = getattr(call, "cr_frame", None)
-    ingredient = None if frame is None else frame.f_globals.get("_incr_ingredient")
+    if frame is None:
+        return None
+    ingredient = frame.f_globals.get("_incr_ingredient")
     if not isinstance(ingredient, QueryIngredient) or frame.f_code.co_name != "_incr_call":
         return None
     given = frame.f_locals

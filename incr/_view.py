@@ -115,9 +115,8 @@ class View:
         node = slot_of(graph, record, key)
         with graph.lock:
             present = _value_at(graph.find(node, graph.bound(at).revision)) is not ABSENT
-            presence = None if reader is None else graph.presence_of(node)
-        if presence is not None:
-            reader.note(presence)
+            if reader is not None:
+                reader.note(graph.presence_of(node))
         return present
 
     # spec: read.keys
@@ -131,9 +130,9 @@ class View:
             revision = graph.bound(at).revision
             changed_at = node.changed_at if node.covers(revision) else None
             known = graph.sorted_keys.get(ingredient.index)
-            if known is None or known[0] != changed_at:
+            if known is not None and known[0] != changed_at:
                 known = None
-                present = graph.present(ingredient, revision)
+            present = graph.present(ingredient, revision) if known is None else []
         if reader is not None:
             reader.note(node)
         if known is not None:
