@@ -1,4 +1,4 @@
-"""What snapshots, shared calls and threads cost.
+"""What snapshots, shared calls, threads, folds and memos cost.
 
 Usage: python benchmarks/views.py [--memos N], where incr and trio are installed; prints a table.
 Law: sizes are compared within this one process; nothing here decides a test.
@@ -7,6 +7,7 @@ Law: sizes are compared within this one process; nothing here decides a test.
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import threading
 import time
@@ -158,12 +159,71 @@ def flat_memory() -> Iterator[tuple[str, str, str]]:
     yield "growth over 100,000 edits with 50 snapshots open", f"{(after - before) / 1024:.1f} KiB", "flat"
 
 
+@incr.query
+def flat(db: incr.View) -> int:
+    return sum([read(db, number) for number in db.keys(Cell)])
+
+
+@incr.query
+def folded(db: incr.View) -> int:
+    return incr.fold(db, read, db.keys(Cell), sum)
+
+
+def folds() -> Iterator[tuple[str, str, str]]:
+    """A sum over 10,000 calls, of which one changes."""
+    db = incr.Database()
+    with db.batch() as batch:
+        for number in range(10_000):
+            batch.set(Cell(number, value=number))
+    found = {}
+    for query in (flat, folded):
+        query(db)
+        times = []
+        for number in range(51):
+            db.set(Cell(number * 97, value=-number - (query is folded)))
+            began = time.perf_counter()
+            query(db)
+            times.append(time.perf_counter() - began)
+        found[query] = statistics.median(times)
+        yield f"a root over 10,000 calls, one changed: {query.__name__}", f"{found[query] * 1e6:.0f} µs", ""
+    yield "folded, against flat", f"{found[flat] / found[folded]:.0f} × faster", "≥ 20 × faster"
+
+
+@incr.query
+def one(db: incr.View, number: int) -> int:
+    return 1
+
+
+@incr.query
+def five(db: incr.View, number: int) -> int:
+    return sum(half(db, number * factor % 5000) for factor in (1, 7, 11, 13, 17))
+
+
+def memory_of_memos() -> Iterator[tuple[str, str, str]]:
+    """Bytes per memo and per edge, at 100,000 memos."""
+    numbers = list(range(100_000))
+
+    def measured(query: Callable[[incr.View, int], int]) -> float:
+        db = database(5000)
+        tracemalloc.start()
+        for number in numbers:
+            query(db, number)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return taken / len(numbers)
+
+    bare, wired = measured(one), measured(five)
+    yield "bytes per memo without edges, at 100,000", f"{bare:.0f}", "≤ 500"
+    yield "bytes per edge, at 100,000 memos with 5 each", f"{(wired - bare) / 5:.0f}", "≤ 80"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--memos", type=int, default=1_000_000, help="the larger of the two sizes")
     memos: int = parser.parse_args().memos
     print("| figure | measured | target |\n| --- | --: | --: |")
-    for part in (snapshots(memos), shared_calls(), hits_in_threads(), flat_memory()):
+    for part in (snapshots(memos), shared_calls(), hits_in_threads(), folds(), memory_of_memos(), flat_memory()):
         for what, measured, target in part:
             print(f"| {what} | {measured} | {target} |", flush=True)
 

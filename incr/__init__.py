@@ -38,6 +38,7 @@ from incr._events import (
     ValueNotStored,
 )
 from incr._explain import Explanation, Reason
+from incr._fold import fold
 from incr._input import field, input, key
 from incr._interned import interned
 from incr._latest import latest
@@ -97,6 +98,7 @@ __all__ = [
     "View",
     "WriteInQueryError",
     "field",
+    "fold",
     "gather",
     "graph",
     "input",

@@ -79,6 +79,8 @@ class Graph:
         self.state: StateLimit | None = None
         #: Call -> the groups of calls that its last execution made at the same time.
         self.groups: dict[Node, tuple[tuple[Node, ...], ...]] = {}
+        #: What tuples of keys are as arguments (owned by `_fold`).
+        self.folds: dict[int, Any] = {}
         #: Told of each new revision, without the lock, in the thread that has written.
         self.watchers: tuple[Callable[[int], object], ...] = ()
         #: When inputs were written, for stale reads (owned by `_stale`); None until the first of them.

@@ -21,7 +21,7 @@ from incr._node import Node
 from incr._query import Query, QueryIngredient, query_of
 from incr._view import View
 
-__all__ = ["gather", "map"]
+__all__ = ["gather", "map", "together"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -53,14 +53,19 @@ async def map(db: View, query: Any, keys: Iterable[Any], /, *, limit: int | None
     listed = list(keys)
     if not ingredient.awaited:
         return [query(db, key) for key in listed]
-    rows = [ingredient.row(ingredient.signature.bind(key)) for key in listed]
-    calls = [_caller(query, db, key) for key in listed]
-    return await _together(db, [(ingredient, key) for key in rows], calls, limit)
+    return await together(db, query, [(key,) for key in listed], limit)
 
 
-def _caller(query: Any, db: View, key: Any) -> Callable[[], Awaitable[Any]]:
+async def together(db: View, query: Any, calls: Sequence[tuple[Any, ...]], limit: int | None) -> list[Any]:
+    """The values of calls of one async query, given by their arguments."""
+    ingredient = query_of(query)
+    named = [(ingredient, ingredient.row(ingredient.signature.bind(*arguments))) for arguments in calls]
+    return await _together(db, named, [_caller(query, db, arguments) for arguments in calls], limit)
+
+
+def _caller(query: Any, db: View, arguments: tuple[Any, ...]) -> Callable[[], Awaitable[Any]]:
     def call() -> Awaitable[Any]:
-        awaitable: Awaitable[Any] = query(db, key)
+        awaitable: Awaitable[Any] = query(db, *arguments)
         return awaitable
 
     return call

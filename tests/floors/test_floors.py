@@ -45,7 +45,7 @@ FLOORS: list[list[str]] = [
     ["_aexecute", "_first"],
     ["_input", "_interned", "_query"],
     ["_accumulator", "_parallel"],
-    ["_persist", "_stale", "_write"],
+    ["_fold", "_persist", "_stale", "_write"],
     ["_database"],
     ["_latest", "_networkx", "_open"],
     [""],  # incr itself: the public names
