@@ -1,8 +1,8 @@
 """`fold`: one value out of many calls, through a tree of combinations, so that a change costs a path and not the width.
 
 The tree's borders are taken from the keys themselves: a key whose checksum ends in zeros ends a part, and the more
-zeros, the higher the part (content-defined chunking: Muthitacharoen, Chen, Mazières, "A low-bandwidth network file system",
-2001). So a key that comes or goes moves the borders around itself and no others.
+zeros, the higher the part (content-defined chunking: Muthitacharoen, Chen, Mazières, "A low-bandwidth network file
+system", 2001). So a key that comes or goes moves the borders around itself and no others.
 
 Law: the tree depends on the keys alone, and on their order. *combine* has to be associative: nothing else is promised
 of which values it is given together.
