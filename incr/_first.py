@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from incr._depth import DEPTH_STEP, stack_is_deep
-from incr._flight import leave
+from incr._flight import hand_over, leave, tell_leader
 from incr._frame import Frame
 from incr._graph import CLOSED, Graph
 from incr._node import NEVER, Node
@@ -69,9 +69,9 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
         if running.get() is frame:
             running.set(parent)
         with graph.lock:
-            leave(frame)
             graph.release(frame)
-        frame.finish()
+            hand_over(frame)
+        tell_leader(graph, frame)
         raise
 
 
