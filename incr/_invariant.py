@@ -13,6 +13,7 @@ __all__ = ["check_tables"]
 def check_tables(graph: Any) -> None:
     """Assert it, when the pending writes were walked. The caller holds the lock."""
     graph.current()
+    graph.history.settle()
     for rows in (*(table.values() for table in graph.tables), graph.components):
         for node in list(rows):
             node.check_invariant()
