@@ -83,7 +83,7 @@ async def _bring_up_to_date(graph: Graph, group: Group, at: At, parent: Frame | 
     def puller(node: Node) -> Callable[[], Awaitable[Any]]:
         return lambda: apull(graph, node, at, parent, group.above)
 
-    await all_of([puller(node) for node in group.members], None)
+    await all_of([puller(node) for node in group.members.nodes], group.members.limit)
 
 
 async def _settle(solve: Solve) -> None:

@@ -63,8 +63,8 @@ class Frame(View):
         self.depth: int = 0 if parent is None else parent.depth + 1
         #: The helper threads that this chain of calls goes on in; shared along the chain.
         self.hops: list[int] = [] if parent is None else parent.hops
-        #: The groups of calls that the body makes at the same time.
-        self.groups: tuple[tuple[Node, ...], ...] = ()
+        #: The groups of calls that the body makes at the same time, each with how many of them may run at a time.
+        self.groups: tuple[tuple[tuple[Node, ...], int | None], ...] = ()
         #: Who waits for this execution; None while nobody does.
         self.waiters: list[Any] | None = None
         #: The execution was cancelled and its place is kept for the follower that takes over.

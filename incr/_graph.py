@@ -77,8 +77,8 @@ class Graph:
         #: Whose values are dropped when there are too many; None unless something is limited.
         self.memory: Memory | None = None
         self.state: StateLimit | None = None
-        #: Call -> the groups of calls that its last execution made at the same time.
-        self.groups: dict[Node, tuple[tuple[Node, ...], ...]] = {}
+        #: Call -> its dependencies, and the stretches of them that were read at the same time: start, stop, limit.
+        self.groups: dict[Node, tuple[tuple[Node, ...], tuple[tuple[int, int, int | None], ...]]] = {}
         #: What tuples of keys are as arguments (owned by `_fold`).
         self.folds: dict[int, Any] = {}
         #: Told of each new revision, without the lock, in the thread that has written.

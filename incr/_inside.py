@@ -15,6 +15,7 @@ from incr._flight import LEAD, find_cycle, note_cycle, tell_all
 from incr._frame import Frame
 from incr._graph import At, Graph
 from incr._node import Failure, Node
+from incr._outcome import dependencies_of
 from incr._pushes import BARRED
 from incr._solve import Given, Solve
 
@@ -37,7 +38,7 @@ class Part:
         """The frame's outcome with all that it has used."""
         touched: dict[Node, Any] = {}
         outside: dict[Node, None] = {}
-        reads = tuple(frame._reads)
+        reads = dependencies_of(frame)
         for node in reads:
             tainted = self.tainted.get(node)
             if tainted is None:

@@ -19,6 +19,7 @@ __all__ = [
     "ABSENT",
     "EMPTY",
     "NEVER",
+    "RESERVED",
     "SCAN",
     "Failure",
     "Ingredient",
@@ -66,6 +67,10 @@ class Marker:
 EMPTY: Final = Marker("EMPTY")
 #: The value of an input slot that holds no record.
 ABSENT: Final = Marker("ABSENT")
+
+
+#: In a frame's reads: the place of a call that is being made, and that it has not read yet.
+RESERVED: Final = Marker("RESERVED")
 
 
 #: As `valid_from`: before every revision.

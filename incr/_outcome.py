@@ -17,7 +17,7 @@ from incr._exact import same, same_error
 from incr._flight import claim, hand_over, land, note_cycle, tell_all, tell_leader
 from incr._frame import Frame
 from incr._graph import CLOSED, At, Graph
-from incr._node import EMPTY, Failure, Node, Stored
+from incr._node import EMPTY, RESERVED, Failure, Node, Stored
 from incr._pushes import BARRED, weigh
 
 __all__ = ["NOT_OUTCOMES", "abandon", "begin", "conclude", "failure", "is_unchanged", "same_outcome", "take"]
@@ -61,7 +61,10 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
         with graph.lock:
             if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
                 continue  # another thread was here while the values were compared
-            outcome = graph.publish(node, at, outcome, dependencies_of(frame), unchanged, pushes, ran=True)
+            dependencies = dependencies_of(frame)
+            outcome = graph.publish(node, at, outcome, dependencies, unchanged, pushes, ran=True)
+            if graph.groups or frame.groups:
+                _keep_groups(frame, dependencies)
             node.cost = seconds
             node.ran_at = at.revision
             graph.release(frame)
@@ -78,24 +81,31 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
 
 # spec: map.order
 def dependencies_of(frame: Frame) -> tuple[Node, ...]:
-    """What the call has read. The caller holds the lock."""
-    graph = frame._graph
+    """What the call has read."""
+    reads: dict[Node, Any] = frame._reads
     if not frame.groups:
-        if graph.groups:
-            graph.groups.pop(frame.node, None)
-        return tuple(frame._reads)
-    graph.groups[frame.node] = frame.groups
-    # Members of a group were noted before they ran: those that came to no end were not read after all.
-    revision, members = frame.at.revision, set().union(*frame.groups)
-    return tuple(
-        [
-            node
-            for node in frame._reads
-            if node not in members
-            or node.valid_from <= revision < node.valid_to
-            or graph.find(node, revision) is not None
-        ]
-    )
+        return tuple(reads)
+    # A task that the body has left behind may still be making calls. (Copied first: threads may read on meanwhile.)
+    return tuple([node for node, mark in list(reads.items()) if mark is not RESERVED])
+
+
+# spec: map.groups
+def _keep_groups(frame: Frame, dependencies: tuple[Node, ...]) -> None:
+    """Remember the groups with the call's dependencies, if those are what was published. The caller holds the lock."""
+    graph, node = frame._graph, frame.node
+    if not (frame.groups or node in graph.groups) or node.dependencies != dependencies:
+        return  # or they are of another execution, whose groups are kept
+    stretches: list[tuple[int, int, int | None]] = []
+    for members, limit in frame.groups:
+        read = tuple([member for member in members if frame._reads.get(member, RESERVED) is not RESERVED])
+        if len(read) > 1:
+            start = dependencies.index(read[0])
+            if dependencies[start : start + len(read)] == read:
+                stretches.append((start, start + len(read), limit))
+    if stretches:
+        graph.groups[node] = node.dependencies, tuple(stretches)
+    else:
+        graph.groups.pop(node, None)
 
 
 # spec: error.interrupt

@@ -17,7 +17,7 @@ from incr._concurrent import all_of
 from incr._errors import short_repr
 from incr._execute import row, the_view
 from incr._frame import Frame
-from incr._node import Node
+from incr._node import RESERVED, Node
 from incr._query import Query, QueryIngredient, query_of
 from incr._view import View
 
@@ -128,17 +128,24 @@ async def _together(
     calls: Sequence[Callable[[], Awaitable[Any]]],
     limit: int | None,
 ) -> list[Any]:
-    reader = db._enter()[0]
-    if reader is not None:
-        _reserve(reader, [row(reader._graph, *one) for one in named if one is not None])
-    return await all_of(calls, limit)
-
-
-def _reserve(reader: Frame, group: Sequence[Node]) -> None:
-    """Note the calls as read, in order, before they run. Those that come to no end are left out when the frame ends."""
-    reads = reader._reads
-    if reads is not None and len(group) > 1:
-        members = tuple(dict.fromkeys(group))
-        reader.groups = (*reader.groups, members)
+    reader: Frame | None = db._enter()[0]
+    reads = None if reader is None else reader._reads
+    if reader is None or reads is None or len(calls) < 2:
+        return await all_of(calls, limit)
+    members = _reserve(reads, [row(reader._graph, *one) for one in named if one is not None])
+    reader.groups = (*reader.groups, (members, limit))
+    try:
+        return await all_of(calls, limit)
+    finally:
+        # Calls that came to no end were not read: what becomes of them is not this call's concern.
         for node in members:
-            reads.setdefault(node)
+            if reads.get(node) is RESERVED:
+                del reads[node]
+
+
+def _reserve(reads: dict[Node, Any], group: Sequence[Node]) -> tuple[Node, ...]:
+    """Give the calls their places among the reads, in order, before they run; returns those that had none yet."""
+    members = tuple([node for node in dict.fromkeys(group) if node not in reads])
+    for node in members:
+        reads[node] = RESERVED
+    return members

@@ -29,7 +29,7 @@ from incr._loop import ThreadWakeup, new_wakeup
 from incr._node import EMPTY, NEVER, Memo, Node, Stored
 from incr._outcome import abandon, begin
 from incr._solve import Solve, known, recovering
-from incr._verify import CYCLE, Steps, differs, verify, verify_as_of
+from incr._verify import CYCLE, Members, Steps, differs, verify, verify_as_of
 
 __all__ = ["Group", "Pull", "pull_of"]
 
@@ -40,7 +40,7 @@ class Group:
 
     __slots__ = ("above", "members")
 
-    def __init__(self, members: tuple[Node, ...], above: tuple[Node, ...]) -> None:
+    def __init__(self, members: Members, above: tuple[Node, ...]) -> None:
         self.members = members
         self.above = above
 
@@ -158,7 +158,7 @@ class Pull:
             except StopIteration:
                 self._steps = self._reply = None
                 continue
-            if isinstance(target, tuple):
+            if isinstance(target, Members):
                 self._reply = None
                 return Group(target, (*self._above, *through))
             job = self._claim(target, (*self._above, *through) if self._above else through)

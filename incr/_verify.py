@@ -13,14 +13,14 @@ Keeps: memo.minimal, memo.order, memo.dynamic, error.handled.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from incr._collected import is_collection
 from incr._component import is_component, verified_component, verified_component_as_of
 from incr._graph import CLOSED, At, Graph
 from incr._node import EMPTY, NEVER, SCAN, Node
 
-__all__ = ["CYCLE", "Steps", "differs", "verify", "verify_as_of"]
+__all__ = ["CYCLE", "Members", "Steps", "differs", "verify", "verify_as_of"]
 
 #: The driver's answer if running the call would close a cycle: for whoever depends on it, that is a change.
 CYCLE: Final[Any] = object()
@@ -28,10 +28,18 @@ CYCLE: Final[Any] = object()
 #: More dependencies than this are not walked to bring a few suspects into order.
 _WIDE: Final = 64
 
+
+class Members(NamedTuple):
+    """Calls of one group, in order, and how many of them may run at a time."""
+
+    nodes: tuple[Node, ...]
+    limit: int | None
+
+
 #: Yields (call that has to run, the calls that are being verified: from the one that was asked for down to it).
 #: The list is the generator's own; it stays as it is until the generator goes on. In place of the call there may be
 #: several, which may be brought up to date at the same time, by whoever can do that.
-Steps = Generator[tuple[Node | tuple[Node, ...], list[Node]], Any, None]
+Steps = Generator[tuple[Node | Members, list[Node]], Any, None]
 
 
 # spec: memo.minimal
@@ -68,8 +76,8 @@ def verify(graph: Graph, root: Node, at: At, above: Sequence[Node]) -> Steps:
                 looked_at[-1] = found
                 if graph.groups and found not in offered:
                     members = _members(graph, node, found, on_stack)
-                    offered.update(members)
-                    if members:
+                    if members is not None:
+                        offered.update(members.nodes)
                         yield members, stack
                         continue
                 stack.append(found)
@@ -99,13 +107,26 @@ def verify(graph: Graph, root: Node, at: At, above: Sequence[Node]) -> Steps:
 
 
 # spec: map.groups
-def _members(graph: Graph, node: Node, found: Node, on_stack: set[Node]) -> tuple[Node, ...]:
+def _members(graph: Graph, node: Node, found: Node, on_stack: set[Node]) -> Members | None:
     """The calls of the same group as *found* that may have changed too: the body has asked for all of them at once."""
-    for group in graph.groups.get(node, ()):
-        if found in group:
-            members = [one for one in group if one.suspects is not None and one not in on_stack]
-            return tuple(members) if len(members) > 1 else ()
-    return ()
+    kept, suspects, dependencies = graph.groups.get(node), node.suspects, node.dependencies
+    # A wide group must not be walked for one suspect.
+    if kept is None or kept[0] is not dependencies or suspects is None or len(suspects) == 1:
+        return None
+    place = _place(node, found)
+    for start, stop, limit in kept[1]:
+        if start <= place < stop:
+            if suspects is SCAN:
+                behind = iter(dependencies[place:stop])
+            else:
+                behind = (one for one in _in_order(node) if place <= _place(node, one) < stop)
+            nodes = tuple([one for one in behind if one.suspects is not None and one not in on_stack])
+            return Members(nodes, limit) if len(nodes) > 1 else None
+    return None
+
+
+def _place(node: Node, dependency: Node) -> int:
+    return node.dependencies.index(dependency) if node.places is None else node.places[dependency]
 
 
 def differs(node: Node) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 import incr
 from incr.testing import Recorder
+from tasks import Gate, until
 
 pytestmark = pytest.mark.anyio
 
@@ -236,6 +237,100 @@ async def test_a_loop_through_a_group_is_found_in_verification_too(db: incr.Data
         await node(db, "a")
     write(db, d="")
     assert await node(db, "a") == 5
+    db.check_invariant()
+
+
+@incr.query
+async def careful(db: incr.View, names: str, limit: int | None) -> str:
+    try:
+        return str(await incr.map(db, length, names, limit=limit))
+    except ValueError as error:
+        return f"no {error}"
+
+
+@pytest.mark.spec("map.order", "map.errors")
+async def test_a_call_that_was_not_made_is_no_dependency_even_if_its_memo_is_good(
+    db: incr.Database, ran: Recorder
+) -> None:
+    write(db, a="0:x", b="0:fails", c="0:x")
+    assert await length(db, "c") == 1
+    assert await careful(db, "abc", 1) == "no b"
+    assert dependencies(db, careful, "abc", 1) == ["length('a')", "length('b')"]
+    ran.take()
+    write(db, c="0:xx")
+    assert await careful(db, "abc", 1) == "no b"
+    assert ran.take() == []
+    db.check_invariant()
+
+
+@pytest.mark.spec("map.groups", "map.errors")
+async def test_what_is_behind_a_failing_call_is_not_touched_by_verification(db: incr.Database, ran: Recorder) -> None:
+    write(db, a="0:x", b="0:fails", c="0:x")
+    assert await careful(db, "abc", 1) == "no b"
+    ran.take()
+    write(db, a="1:x", b="1:fails")
+    assert await careful(db, "abc", 1) == "no b"
+    assert sorted(ran.take()) == ["length('a')", "length('b')"]
+    db.check_invariant()
+
+
+@pytest.mark.spec("map.limit", "map.groups")
+async def test_the_limit_holds_in_verification_too(db: incr.Database) -> None:
+    names = "abcdefghijkl"
+    write(db, **dict.fromkeys(names, "0:x"))
+    assert await careful(db, names, 3) == str([1] * 12)
+    order.most = 0
+    write(db, **dict.fromkeys(names, "0:y"))
+    assert await careful(db, names, 3) == str([1] * 12)
+    assert order.most == 3
+
+
+@pytest.mark.spec("map.groups")
+async def test_a_late_result_does_not_say_what_the_groups_of_the_current_one_are(
+    db: incr.Database, ran: Recorder
+) -> None:
+    gate = Gate()
+
+    @incr.query
+    async def chosen(db: incr.View) -> int:
+        found = sum(await incr.map(db, length, db[Text, "names"].text))
+        if len(db[Text, "names"].text) > 2:
+            await gate.wait()
+        return found
+
+    write(db, a="0:x", b="0:x", c="0:x", d="0:x", names="abc")
+    async with anyio.create_task_group() as group:
+        group.start_soon(chosen, db)
+        await until(lambda: gate.arrived == 1)
+        write(db, names="ad")
+        assert await chosen(db) == 2
+        gate.open()
+    ran.take()
+    write(db, a="0:y", b="0:y", c="0:y", d="0:y")
+    assert await chosen(db) == 2
+    assert sorted(ran.take()) == ["length('a')", "length('d')"]  # the body does not ask for b and c any more
+    db.check_invariant()
+
+
+@pytest.mark.spec("map.groups")
+@pytest.mark.parametrize("touched", [1, 2, 12])
+async def test_members_of_a_wide_group_are_found_in_order(db: incr.Database, ran: Recorder, touched: int) -> None:
+    @incr.query
+    async def size(db: incr.View, name: str) -> int:
+        return len(db[Text, name].text)
+
+    @incr.query
+    async def wide(db: incr.View) -> int:
+        return sum(await incr.map(db, size, names))
+
+    names = [f"{number:03}" for number in range(100)]
+    write(db, **dict.fromkeys(names, "x"))
+    assert await wide(db) == 100
+    ran.take()
+    some = names[7 :: 100 // touched][:touched]
+    write(db, **dict.fromkeys(some, "y"))
+    assert await wide(db) == 100
+    assert sorted(ran.take()) == [f"size('{name}')" for name in some]
     db.check_invariant()
 
 
