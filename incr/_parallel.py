@@ -41,7 +41,7 @@ async def map(db: View, query: Any, keys: Iterable[Any], /, *, limit: int | None
 
     At most *limit* of them do. A plain `def` query is called for one key after the other. If a call raises, those
     behind it are cancelled, those before it are waited for, and the error of the first one that fails, in the order of
-    the keys, is raised: as if they had been called one after the other.
+    the keys, is raised: as if they had been called one after the other. All values are of one revision.
 
     Raises:
         TypeError: *query* is not a query of one argument, a key is not hashable, or *limit* is not a number of calls.
@@ -53,7 +53,12 @@ async def map(db: View, query: Any, keys: Iterable[Any], /, *, limit: int | None
     listed = list(keys)
     if not ingredient.awaited:
         return [query(db, key) for key in listed]
-    return await together(db, query, [(key,) for key in listed], limit)
+    calls = [(key,) for key in listed]
+    take_snapshot: Any = getattr(db, "snapshot", None)
+    if take_snapshot is None or db._enter()[0] is not None:
+        return await together(db, query, calls, limit)
+    with take_snapshot() as view:  # outside of queries one revision for all of them too, whatever is written meanwhile
+        return await together(view, query, calls, limit)
 
 
 async def together(db: View, query: Any, calls: Sequence[tuple[Any, ...]], limit: int | None) -> list[Any]:
@@ -82,8 +87,9 @@ async def gather(db: View, /, *calls: Awaitable[T]) -> tuple[T, ...]: ...
 async def gather(db: View, /, *calls: Awaitable[Any]) -> tuple[Any, ...]:
     """The values of several calls that run at the same time: ``await incr.gather(db, f(db, 1), g(db, "a"))``.
 
-    Errors are as in `map`. Anything that can be awaited may stand there; only calls of async queries are noted in the
-    order of the arguments, whatever else reads is noted when it does.
+    Errors are as in `map`. Outside of a query, give the calls a snapshot if all values are to be of one revision.
+    Anything that can be awaited may stand there; only calls of async queries are noted in the order of the arguments,
+    whatever else reads is noted when it does.
     """
     view: Any = db
     if not isinstance(view, View):

@@ -18,7 +18,7 @@ from incr._execute import row
 from incr._graph import Graph
 from incr._loop import in_background, start_thread
 from incr._node import EMPTY, NEVER, Node, Stored
-from incr._outcome import take
+from incr._outcome import NOT_OUTCOMES, take
 from incr._revision import Revision
 from incr._running import running
 
@@ -51,13 +51,15 @@ class Stale(NamedTuple, Generic[T]):
 class Staleness:
     """What a database remembers for stale reads, from the first one on."""
 
-    __slots__ = ("refreshing", "tasks", "times")
+    __slots__ = ("failed", "refreshing", "tasks", "times")
 
     def __init__(self) -> None:
         #: When the inputs of a revision were written, in seconds on the monotonic clock.
         self.times: dict[int, float] = {}
         #: The calls that are being brought up to date in the background.
         self.refreshing: set[Node] = set()
+        #: What came up in the background and is no outcome: the next reader gets it.
+        self.failed: dict[Node, Exception] = {}
         #: The tasks that do that.
         self.tasks: set[Any] = set()
 
@@ -97,6 +99,9 @@ class _Reader:
     def last(self) -> Stale[Any] | None:
         """The last good outcome, if it is not too old; an error stands there as it is kept."""
         graph, node = self._graph, self._node
+        failed = self._staleness.failed.pop(node, None)
+        if failed is not None:
+            raise failed
         while True:
             with graph.lock:
                 graph.current()
@@ -136,6 +141,11 @@ class _Reader:
         """The call was brought up to date, or not."""
         self._staleness.refreshing.discard(self._node)
 
+    def failed(self, error: Exception) -> None:
+        """An error came up in the background. An outcome is in the memo; others are kept for the next reader."""
+        if isinstance(error, NOT_OUTCOMES):
+            self._staleness.failed[self._node] = error
+
 
 def stale_read(
     graph: Graph,
@@ -153,8 +163,8 @@ def stale_read(
     def refresh() -> None:
         try:
             call()
-        except Exception:
-            return  # an outcome like others: whoever asks next gets it
+        except Exception as error:
+            reader.failed(error)
         finally:
             reader.end()
 
@@ -179,8 +189,8 @@ async def astale_read(
     async def refresh() -> None:
         try:
             await call()
-        except Exception:
-            return  # an outcome like others: whoever asks next gets it
+        except Exception as error:
+            reader.failed(error)
         finally:
             reader.end()
 

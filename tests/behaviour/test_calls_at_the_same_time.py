@@ -359,3 +359,18 @@ async def test_map_wants_a_query(db: incr.Database) -> None:
     wrong: Any = len
     with pytest.raises(TypeError, match="is not a function declared with"):
         await incr.map(db, wrong, "a")
+
+
+@pytest.mark.spec("map.order")
+async def test_outside_of_queries_all_values_of_map_are_of_one_revision(db: incr.Database) -> None:
+    write(db, a="0:x", b="1:x", c="2:x")
+
+    async def edit() -> None:
+        while not order.ended:
+            await anyio.lowlevel.checkpoint()
+        write(db, a="0:yy", b="0:yy", c="0:yy")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(edit)
+        assert await incr.map(db, length, "abc", limit=1) == [1, 1, 1]
+    assert await incr.map(db, length, "abc") == [2, 2, 2]

@@ -224,3 +224,33 @@ def test_a_query_cannot_read_what_may_be_out_of_date(db: incr.Database) -> None:
 def test_a_wrong_age_is_named(db: incr.Database, age: Any) -> None:
     with pytest.raises(TypeError, match=r"stale\(max_age=...\) wants a number of seconds"):
         db.stale(shout, "a", max_age=age)
+
+
+@pytest.mark.spec("stale.value")
+def test_what_fails_in_the_background_and_is_no_outcome_is_raised_by_the_next_read(db: incr.Database) -> None:
+    ended = threading.Event()
+    runs: list[int] = []
+
+    @incr.query
+    def hungry(db: incr.View) -> str:
+        runs.append(1)
+        if len(runs) == 2:
+            raise MemoryError("too much")
+        return db[Text, "a"].text
+
+    def hear(event: incr.Event) -> None:
+        if isinstance(event, incr.QueryCancelled):
+            ended.set()
+
+    db.set(Text("a", text="x"))
+    assert db.stale(hungry, max_age=60).value == "x"
+    db.subscribe(hear)
+    db.set(Text("a", text="y"))
+    assert db.stale(hungry, max_age=60).value == "x"
+    assert ended.wait(PATIENCE)
+    while db._graph.staleness.refreshing:
+        assert ended.wait(PATIENCE)
+    with pytest.raises(MemoryError, match="too much"):
+        db.stale(hungry, max_age=60)
+    assert hungry(db) == "y"
+    assert db.stale(hungry, max_age=0).value == "y"

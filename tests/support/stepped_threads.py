@@ -26,7 +26,7 @@ __all__ = ["Stepper", "Stuck", "Worker"]
 
 _PACKAGE: Final = os.path.dirname(incr.__file__) + os.sep
 _COMPILED: Final = "<incr "
-#: Seconds after which a test that hangs all the same is ended.
+#: Seconds without a line passed after which a test that hangs all the same is ended.
 _PATIENCE: Final = 60.0
 
 
@@ -69,6 +69,8 @@ class Stepper:
         self._over = _thread.allocate_lock()
         self._over.acquire()
         self._stuck = False
+        #: How many lines of incr's modules have been passed.
+        self._lines = 0
         #: Conditions may lead into incr's modules, where nobody must lose a turn while it is decided whose it is.
         self._deciding = False
         #: How often another thread went on, and who: the same for the same seed.
@@ -89,7 +91,10 @@ class Stepper:
         everybody = self._workers
         with _no_collection():
             self._hand_on()
-            assert self._over.acquire(timeout=_PATIENCE), "a thread waits for something that the stepper does not know"
+            lines = -1
+            while not self._over.acquire(timeout=_PATIENCE):  # where nothing is kept, a little program runs for long
+                assert self._lines != lines, "a thread waits for something that the stepper does not know"
+                lines = self._lines
         for worker in everybody:
             if worker.error is not None and not isinstance(worker.error, Stuck):
                 raise worker.error
@@ -165,6 +170,7 @@ class Stepper:
         return self._line
 
     def _perhaps(self) -> None:
+        self._lines += 1
         if not self._deciding and not self._stuck and self._random.random() < self._chance:
             self._switch()
 
