@@ -27,6 +27,7 @@ from incr._pushes import LOST
 from incr._revision import OPEN
 from incr._state import StateLimit
 from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
+from incr._vacant import Vacant
 
 __all__ = ["CLOSED", "At", "Graph"]
 
@@ -56,8 +57,8 @@ class Graph:
         self.pins = self.history.pins
         self.release = self.history.release
         self.find = self.history.find
-        #: Slot -> the node of its presence, for slots that were asked for it.
-        self.presence: dict[Node, Node] = {}
+        self.vacant = Vacant()
+        self.presence: dict[Node, Node] = {}  #: slot -> the node of its presence, for slots that were asked for it
         #: Ingredient index -> the node of its key set, and the sorted keys with the revision they are right from.
         self.key_sets: dict[int, Node] = {}
         self.sorted_keys: dict[int, tuple[int, tuple[Any, ...]]] = {}
@@ -119,6 +120,7 @@ class Graph:
             if ingredient.durability == 2:
                 node.bits = 1 << ingredient.index
             node = table.setdefault(key, node)  # another thread may have been faster
+            self.vacant.note(node)
         return node
 
     def known(self, ingredient: Any, key: Any) -> Node | None:

@@ -16,6 +16,7 @@ from incr._exact import PLAIN, exact_key
 from incr._history import CLOSED
 from incr._node import ABSENT, Marker, Memo, Node
 from incr._revision import Revision
+from incr._vacant import gone
 
 if TYPE_CHECKING:
     from incr._graph import At, Graph
@@ -112,12 +113,16 @@ class View:
         record, key = _parts(slot)
         reader, _, at = self._enter()
         graph = self._graph
-        node = slot_of(graph, record, key)
-        with graph.lock:
-            present = _value_at(graph.find(node, graph.bound(at).revision)) is not ABSENT
-            if reader is not None:
-                reader.note(graph.presence_of(node))
-        return present
+        while True:
+            node = slot_of(graph, record, key)
+            with graph.lock:
+                if gone(node):
+                    continue
+                present = _value_at(graph.find(node, graph.bound(at).revision)) is not ABSENT
+                if reader is not None:
+                    reader.note(graph.presence_of(node))
+                graph.vacant.settle(graph)
+            return present
 
     # spec: read.keys
     def keys(self, record: type[Any], /) -> Iterator[Any]:
@@ -183,11 +188,16 @@ class View:
         """The record or ABSENT, recorded as read."""
         reader, _, at = self._enter()
         graph = self._graph
-        node = slot_of(graph, record, key)
-        if reader is not None:
-            reader.note(node)
-        with graph.lock:
-            return _value_at(graph.find(node, graph.bound(at).revision))
+        while True:
+            node = slot_of(graph, record, key)
+            with graph.lock:
+                if gone(node):
+                    continue
+                value = _value_at(graph.find(node, graph.bound(at).revision))
+                if reader is not None:
+                    reader.note(node)
+                graph.vacant.settle(graph)
+            return value
 
 
 def _value_at(found: Node | Memo | None) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from types import TracebackType
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from incr._errors import FinishedFrameError, WriteInQueryError, short_repr
 from incr._exact import same
@@ -20,9 +20,15 @@ from incr._log import Change, Unseen
 from incr._node import ABSENT, Node
 from incr._revision import Durability, Revision
 from incr._running import running
+from incr._vacant import gone
 from incr._view import NO_KEY, slot_of
 
 __all__ = ["Batch", "refuse_closed", "refuse_write", "slot_and_record", "write"]
+
+#: Slot -> its new record or ABSENT, and the durability that was asked for.
+_Writes: TypeAlias = dict[Node, tuple[Any, Durability | None]]
+#: What was in each slot when its new record was compared with that, and what of the slot was in the log.
+_Seen: TypeAlias = list[tuple[Node, Any, Unseen | None]]
 
 
 @final
@@ -33,7 +39,7 @@ class Batch:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._writes: dict[Node, tuple[Any, Durability | None]] = {}
+        self._writes: _Writes = {}
         self._open = True
 
     def set(self, record: object, /, *, durability: Durability | None = None) -> None:
@@ -100,7 +106,7 @@ def slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, A
 
 # spec: write.equal
 # spec: thread.write
-def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Revision:
+def write(graph: Graph, writes: _Writes) -> Revision:
     """Make one revision of what is new in *writes*; none if nothing is."""
     refuse_write(graph)
     if graph.history.lost:
@@ -109,7 +115,9 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
         seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
         changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
         with graph.lock:
-            if all(slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen):
+            if any(map(gone, writes)):
+                writes, seen, changes = _looked_up_again(graph, writes, seen, changes)
+            if _as_seen(graph, writes, seen):
                 if graph.state is not None:
                     graph.state.admit(changes)
                 for slot in risen:
@@ -117,6 +125,10 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
                 before, revision = graph.newest, graph.write(changes)
                 if revision != before and graph.staleness is not None:
                     graph.staleness.written(revision)
+                for slot, value, _, _ in changes:
+                    if value is ABSENT:
+                        graph.vacant.note(slot)
+                graph.vacant.settle(graph)
                 break
     if graph.watchers and revision != before:
         for watcher in graph.watchers:
@@ -126,10 +138,27 @@ def write(graph: Graph, writes: dict[Node, tuple[Any, Durability | None]]) -> Re
     return Revision(revision)
 
 
+def _as_seen(graph: Graph, writes: _Writes, seen: _Seen) -> bool:
+    return len(seen) == len(writes) and all(
+        slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen
+    )
+
+
+# spec: memory.vacant
+def _looked_up_again(
+    graph: Graph, writes: _Writes, seen: _Seen, changes: list[Change]
+) -> tuple[_Writes, _Seen, list[Change]]:
+    """The same for the slots that are in the tables now: some went since they were looked up, and were vacant."""
+    now = {slot: graph.slot(slot.ingredient, slot.key) if gone(slot) else slot for slot in writes}
+    return (
+        {now[slot]: given for slot, given in writes.items()},  # where a slot is twice in a batch, the later write wins
+        [(now[slot], value, unseen) for slot, value, unseen in seen],
+        [(now[slot], value, durability, back) for slot, value, durability, back in changes],
+    )
+
+
 # spec: declare.durability
-def _compare(
-    seen: list[tuple[Node, Any, Unseen | None]], writes: dict[Node, tuple[Any, Durability | None]]
-) -> tuple[list[Change], list[Node]]:
+def _compare(seen: _Seen, writes: _Writes) -> tuple[list[Change], list[Node]]:
     """What changes; and the slots that do not, but that readers need no link to from now on."""
     changes: list[Change] = []
     risen: list[Node] = []
