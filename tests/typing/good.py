@@ -66,6 +66,51 @@ async def collect(view: incr.View) -> None:
     assert_type(await warnings.of(view, weight, "a", b=1.0), tuple[str, ...])
 
 
+@incr.query(lru=100)
+def length(db: incr.View, path: str) -> int:
+    return len(db[Source, path].text)
+
+
+@incr.query
+async def distance(db: incr.View, path: str) -> float:
+    return float(length(db, path))
+
+
+def total(parts: tuple[int, ...]) -> int:
+    return sum(parts)
+
+
+def longest(parts: tuple[float, ...]) -> float:
+    return max(parts, default=0.0)
+
+
+@incr.query
+async def together(db: incr.View) -> float:
+    assert_type(await incr.map(db, length, ["a", "b"]), list[int])
+    assert_type(await incr.map(db, distance, ("a", "b"), limit=2), list[float])
+    assert_type(await incr.gather(db, distance(db, "a"), reached(db, "b")), tuple[float, frozenset[str]])
+    assert_type(incr.fold(db, length, ["a", "b"], total), int)
+    return await incr.fold(db, distance, ["a", "b"], longest)
+
+
+async def late(db: incr.Database) -> None:
+    assert_type(db.stale(length, "a", max_age=1.0), incr.Stale[int])
+    answer = await db.stale(distance, "a", max_age=2)
+    assert_type(answer, incr.Stale[float])
+    assert_type(answer.value, float)
+    assert_type(answer.age, float)
+    try:
+        async with incr.latest(db) as view:
+            assert_type(view, incr.Snapshot)
+            assert_type(await together(view), float)
+    except incr.SupersededError:
+        pass
+
+
+def limited() -> incr.Database:
+    return incr.Database(max_memory=1 << 30, max_state_bytes=1 << 20)
+
+
 @incr.query(on_cycle=None)
 def parent(db: incr.View, name: str) -> str | None:
     return parent(db, name)
