@@ -25,7 +25,7 @@ from incr._persist._keys import UNREADABLE
 from incr._persist._restore import Restored, restore
 from incr._persist._rows import Declared, located
 from incr.store.base import Base, read_base
-from incr.store.directory import Found, split_path
+from incr.store.whole import Found, split_path
 
 __all__ = ["LoadJob"]
 

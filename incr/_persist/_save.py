@@ -37,8 +37,8 @@ from incr._persist._limits import (
 from incr._persist._pushed import encode_pushes, known_pushes
 from incr._pushes import Pushes
 from incr.store.base import image_size, write_base
-from incr.store.directory import split_path
 from incr.store.layout import Header
+from incr.store.whole import split_path
 
 __all__ = ["SaveJob"]
 

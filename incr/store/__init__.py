@@ -1,8 +1,34 @@
 """Files: bytes and offsets, never a value.
 
-Law: nothing in this package knows what a query, a record or a Python object of the program is, and nothing outside
-of it touches the disk. Every width, order and unit stands in docs/format.md and in `layout`, side by side.
+Law: nothing in this package knows what a query, a record or a Python object of the program is, and nothing outside of
+it touches the disk. Every width, order and unit stands in docs/format.md and in `layout` and `segment`, side by side.
 
-`directory` is the disk, `checksum` the digests, `layout` the fixed parts of a file, `base` a whole file,
-`columns` the packing of many small things into one stream.
+`directory` is the disk as a dozen calls, `files` and `memory` have them, `whole` is whole files; `checksum` the
+digests, `layout` the fixed parts of a file, `base` a whole file, `columns` the packing of many things into one stream.
+
+The log: `segment` is its bytes, `scan` reads one file of it, `segments` all of them, `repair` opens what a crash has
+left, `appender` writes, `writer` lets many write, `lock` keeps others out, `log` is what a program can use by itself.
 """
+
+from incr.store.appender import Limits
+from incr.store.directory import Directory, File
+from incr.store.files import FileDirectory
+from incr.store.log import Log, LogReader, Replay
+from incr.store.memory import MemoryDirectory
+from incr.store.repair import Cut
+from incr.store.segments import SegmentRange
+from incr.store.writer import Flush
+
+__all__ = [
+    "Cut",
+    "Directory",
+    "File",
+    "FileDirectory",
+    "Flush",
+    "Limits",
+    "Log",
+    "LogReader",
+    "MemoryDirectory",
+    "Replay",
+    "SegmentRange",
+]

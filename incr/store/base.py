@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from incr._errors import CorruptError, StoreBrokenError, StoreError
 from incr.store.checksum import Checksum, preferred_checksum
-from incr.store.directory import Directory
 from incr.store.layout import (
     BLOCK_BYTES,
     FOOTER_BYTES,
@@ -34,6 +33,7 @@ from incr.store.layout import (
     unpack_footer,
     unpack_header,
 )
+from incr.store.whole import Files
 
 __all__ = ["Base", "Draft", "Section", "base_image", "cut", "gather", "image_size", "read_base", "write_base"]
 
@@ -122,7 +122,7 @@ def image_size(header: Header, sections: Iterable[Draft]) -> int:
 
 
 # spec: save.atomic
-def write_base(directory: Directory, name: str, header: Header, sections: Iterable[Draft]) -> int:
+def write_base(directory: Files, name: str, header: Header, sections: Iterable[Draft]) -> int:
     """Put a whole file under *name*, in place of the one that has it; returns its size in bytes.
 
     Raises:

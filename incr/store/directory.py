@@ -1,10 +1,11 @@
-"""The disk: the only module of incr that touches it.
+"""The disk as a dozen calls: all that a store needs of the place where its files are.
 
-Law: a name in a directory either keeps what it had or holds the whole new file, whenever the power goes; a failed
-write leaves nothing behind. An error of the operating system becomes a `StoreError` that says which path, what was
-found and what to do; it is never taken for damaged content. No path ever comes out of a file.
+Law: these calls are thin. They raise the `OSError` that they met, may write and read less than they were asked to, and
+promise nothing that was not synced: a file's bytes last from `sync_data` on, a name from the directory's `sync` on.
+What is built on them says which path, what was found and what to do; an error of the operating system is never taken
+for damaged content. No path ever comes out of a file.
 
-Keeps: save.atomic, load.missing.
+Keeps: directory.names.
 """
 
 from __future__ import annotations
@@ -12,22 +13,31 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self, final
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, Protocol
 
-from incr._errors import LimitExceededError, StoreError
+from incr._errors import StoreError
 
-__all__ = ["Directory", "FileDirectory", "Found", "Temporary", "split_path"]
+__all__ = [
+    "BINARY",
+    "CLOSE_ON_EXEC",
+    "NON_BLOCKING",
+    "NO_FOLLOW",
+    "Directory",
+    "File",
+    "check_name",
+    "explained",
+    "read_whole",
+    "require_regular",
+    "write_whole",
+]
 
-#: Blocks are gathered to about this many bytes before they are handed to the operating system.
-_WRITE_BYTES: Final = 1 << 20
 #: Flags that not every system has.
-_CLOSE_ON_EXEC: Final[int] = getattr(os, "O_CLOEXEC", 0)
-_NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
-_NON_BLOCKING: Final[int] = getattr(os, "O_NONBLOCK", 0)
-_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
+CLOSE_ON_EXEC: Final[int] = getattr(os, "O_CLOEXEC", 0)
+NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
+NON_BLOCKING: Final[int] = getattr(os, "O_NONBLOCK", 0)
+BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 
 _ADVICE: Final = {
     errno.EACCES: "give this user the right to it",
@@ -41,273 +51,150 @@ _ADVICE: Final = {
     errno.EISDIR: "give the path of a file",
     errno.ENOTDIR: "a part of the path is a file; give another path",
     errno.ENAMETOOLONG: "give a shorter path",
+    errno.ELOOP: "links are not followed; give the path of the file itself",
 }
 
 
-class Found(NamedTuple):
-    """A file's content, and what tells this very file from another one of the same name."""
+class File(Protocol):
+    """An open file. Offsets and sizes are in bytes."""
 
-    content: bytes
-    identity: tuple[int, ...]
+    def size(self) -> int:
+        """How long the file is."""
+        ...
 
+    def pread(self, count: int, offset: int) -> bytes:
+        """Up to *count* bytes from *offset* on; fewer where the system gives fewer, none at the end."""
+        ...
 
-class Temporary(Protocol):
-    """A new file that has no name yet that anybody would read."""
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        """Write *data* at *offset*; how many bytes of it were taken."""
+        ...
 
-    def write(self, chunks: Iterable[bytes]) -> int:
-        """Append all chunks; returns how many bytes that were."""
+    def truncate(self, size: int) -> None:
+        """Make the file *size* bytes long."""
+        ...
+
+    def allocate(self, size: int) -> None:
+        """Have room for *size* bytes; a shorter file becomes that long, with zeros."""
+        ...
+
+    def sync_data(self) -> None:
+        """Have the file's bytes, and what is needed to find them, on the disk before going on."""
         ...
 
     def sync(self) -> None:
-        """Have everything written on the disk before going on."""
+        """Have everything about the file on the disk before going on."""
         ...
 
-    def read(self, offset: int, count: int) -> bytes:
-        """What was written, read back."""
+    def lock(self) -> bool:
+        """Take the file for this opener alone; False if another one has it. Ends with `unlock` or with the process."""
         ...
 
-    def publish(self, name: str) -> None:
-        """Give the file its name, in place of what had it, and make that last."""
+    def unlock(self) -> None:
+        """Let the next one have it."""
         ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Remove the file if it was not published."""
+    def close(self) -> None:
+        """Let go of the file; closing again does nothing."""
         ...
 
 
 class Directory(Protocol):
-    """What a store needs of the place where its files are."""
+    """A flat place for files. A name is a plain file name, without any part that leads elsewhere."""
 
     def path_of(self, name: str) -> str:
         """The file as a message should name it."""
         ...
 
-    def read(self, name: str, max_bytes: int | None) -> Found | None:
-        """The whole file, or None if there is none."""
+    def make(self) -> None:
+        """Have the directory, and its name on the disk; one that is there is left as it is."""
         ...
 
-    def create(self) -> Temporary:
-        """A new file under a name that nobody else uses."""
+    def names(self) -> list[str]:
+        """The names of what is there, sorted. FileNotFoundError if there is no directory."""
         ...
 
-    def move_aside(self, name: str, identity: tuple[int, ...], aside: str) -> None:
-        """Rename the file that was read, if it is still the one that has the name."""
+    def create(self, name: str) -> File:
+        """A new, empty file for its owner only. FileExistsError if the name is taken."""
         ...
 
-    def remove(self, name: str, identity: tuple[int, ...]) -> None:
-        """Remove the file that was read, if it is still the one that has the name."""
+    def open(self, name: str) -> File:
+        """A file that is there, for reading and writing. FileNotFoundError if there is none."""
+        ...
+
+    def open_to_read(self, name: str) -> File:
+        """A file that is there, for reading only."""
+        ...
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a file another name, in place of what has it."""
+        ...
+
+    def unlink(self, name: str) -> None:
+        """Take a file's name away."""
+        ...
+
+    def sync(self) -> None:
+        """Have the names as they are now on the disk before going on."""
         ...
 
 
-def split_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> tuple[FileDirectory, str]:
-    """The directory of *path* and the name in it.
+# spec: directory.names
+def check_name(name: str) -> str:
+    """*name*, if it can only be that of a file in the directory itself.
 
     Raises:
-        StoreError: the path cannot be that of a file.
+        ValueError: it could lead elsewhere.
     """
-    text = os.fsdecode(path)
-    parent, name = os.path.split(text)
-    if not name or name in (os.curdir, os.pardir):
-        raise StoreError(text, "is not the path of a file; give one that ends in a file's name")
-    if "\0" in text:
-        raise StoreError(text, "has a zero character in it; give another path")
-    return FileDirectory(parent or os.curdir), name
+    if not name or name in (os.curdir, os.pardir) or set(name) & {"/", "\\", "\0", ":"}:
+        raise ValueError(f"{name!r} is not a plain file name")
+    return name
 
 
-@final
-class FileDirectory:
-    """A directory of the file system. A missing one is made when a file is created in it."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def path_of(self, name: str) -> str:
-        """The file as a message should name it."""
-        return os.path.join(self._path, name) if self._path != os.curdir else name
-
-    # spec: load.missing
-    def read(self, name: str, max_bytes: int | None) -> Found | None:
-        """The whole file, or None if there is none. Only "no such file" means that.
-
-        Raises:
-            LimitExceededError: it has more than *max_bytes*; nothing was read.
-            StoreError: it cannot be read, or is not a regular file.
-        """
-        path = self.path_of(name)
-        with _explained(path, "read"):
-            try:
-                # Without waiting: to open a pipe that nobody writes to would hang.
-                descriptor = os.open(path, os.O_RDONLY | _CLOSE_ON_EXEC | _NON_BLOCKING | _BINARY)
-            except FileNotFoundError:
-                return None
-            try:
-                status = os.fstat(descriptor)
-                _require_regular(path, status)
-                if max_bytes is not None and status.st_size > max_bytes:
-                    raise LimitExceededError(
-                        f"{path}: has {status.st_size} bytes, max_bytes allows {max_bytes}; it was not read"
-                    )
-                return Found(_read_exactly(descriptor, 0, status.st_size), _identity(status))
-            finally:
-                os.close(descriptor)
-
-    # spec: save.atomic
-    def create(self) -> FileTemporary:
-        """A new file, readable by its owner only, under a name that nobody else uses."""
-        path = os.path.join(self._path, f".incr-tmp-{os.getpid()}-{os.urandom(8).hex()}")
-        with _explained(self._path, "written to"):
-            os.makedirs(self._path, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC | _BINARY
-            return FileTemporary(self, path, os.open(path, flags, 0o600))
-
-    def move_aside(self, name: str, identity: tuple[int, ...], aside: str) -> None:
-        """Rename the file that was read, if it is still the one that has the name."""
-        path = self.path_of(name)
-        with _explained(path, "moved aside"):
-            if _identity(os.stat(path)) == identity:
-                os.replace(path, self.path_of(aside))
-                self.sync()
-
-    def remove(self, name: str, identity: tuple[int, ...]) -> None:
-        """Remove the file that was read, if it is still the one that has the name."""
-        path = self.path_of(name)
-        with _explained(path, "removed"):
-            if _identity(os.stat(path)) == identity:
-                os.unlink(path)
-                self.sync()
-
-    def rename(self, path: str, name: str) -> None:
-        """Give the file at *path* its name, and make that last."""
-        target = self.path_of(name)
-        with _explained(target, "written"):
-            if os.path.isdir(target):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            os.replace(path, target)
-            self.sync()
-
-    def sync(self) -> None:
-        """Have the names of this directory on the disk before going on (not every system can)."""
-        if os.name != "posix":
-            return
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _CLOSE_ON_EXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def read_whole(file: File) -> bytes:
+    """All bytes of a file, however few the system gives at a time."""
+    pieces: list[bytes] = []
+    offset, size = 0, file.size()
+    while offset < size and (piece := file.pread(size - offset, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+    return b"".join(pieces)
 
 
-@final
-class FileTemporary:
-    """A file in the making; as a context manager it goes away again unless it was published."""
+def write_whole(file: File, data: bytes, offset: int) -> None:
+    """Write all of *data*, however little the system takes at a time.
 
-    __slots__ = ("_descriptor", "_directory", "_path", "_published")
-
-    def __init__(self, directory: FileDirectory, path: str, descriptor: int) -> None:
-        self._directory = directory
-        self._path = path
-        self._descriptor = descriptor
-        self._published = False
-
-    def write(self, chunks: Iterable[bytes]) -> int:
-        """Append all chunks; returns how many bytes that were."""
-        total = 0
-        with _explained(self._path, "written"):
-            for piece in _gathered(chunks):
-                view = memoryview(piece)
-                total += len(view)
-                while view:  # a write may be short; the next one says why
-                    view = view[os.write(self._descriptor, view) :]
-        return total
-
-    def sync(self) -> None:
-        """Have everything written on the disk before going on."""
-        with _explained(self._path, "written"):
-            os.fsync(self._descriptor)
-
-    def read(self, offset: int, count: int) -> bytes:
-        """What was written, read back."""
-        with _explained(self._path, "read back"):
-            return _read_exactly(self._descriptor, offset, count)
-
-    def publish(self, name: str) -> None:
-        """Give the file its name, in place of what had it, and make that last."""
-        self._close()
-        self._directory.rename(self._path, name)
-        self._published = True
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            with _explained(self._path, "closed"):
-                os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self._close()
-        finally:
-            if not self._published:
-                _remove_quietly(self._path)
+    Raises:
+        OSError: something was not taken; what was before it may be there.
+    """
+    view = memoryview(data)
+    while view:
+        taken = file.pwrite(view, offset)
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[taken:]
+        offset += taken
 
 
 @contextmanager
-def _explained(path: str, action: str) -> Generator[None]:
+def explained(path: str, action: str, broken: type[StoreError] = StoreError) -> Generator[None]:
+    """Turn an error of the operating system into one that says which path, what was found and what to do."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         advice = _ADVICE.get(error.errno or 0, "see the cause above")
-        raise StoreError(path, f"cannot be {action}: {reason}; {advice}") from error
+        raise broken(path, f"cannot be {action}: {reason}; {advice}") from error
 
 
-def _require_regular(path: str, status: os.stat_result) -> None:
+def require_regular(path: str, status: os.stat_result) -> None:
+    """Refuse what is not a plain file.
+
+    Raises:
+        IsADirectoryError: it is a directory.
+        StoreError: it is a pipe, a device or a socket.
+    """
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(path, "is not a regular file; give the path of one")
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _read_exactly(descriptor: int, offset: int, count: int) -> bytes:
-    """Up to *count* bytes; fewer only at the end of the file."""
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    first = os.read(descriptor, count)
-    if len(first) == count or not first:
-        return first
-    pieces, missing = [first], count - len(first)
-    while missing and (piece := os.read(descriptor, missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
-
-
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    held: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        held.append(chunk)
-        size += len(chunk)
-        if size >= _WRITE_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
-
-
-def _remove_quietly(path: str) -> None:
-    """Remove what a failed write left. That failure is what the caller has to hear of, not this one."""
-    with suppress(OSError):
-        os.unlink(path)

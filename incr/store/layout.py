@@ -24,6 +24,7 @@ __all__ = [
     "FORMAT",
     "HEADER_BYTES",
     "NO_STORE",
+    "PROLOGUE_BYTES",
     "RAW",
     "Block",
     "Contents",
@@ -35,9 +36,11 @@ __all__ = [
     "pack_contents",
     "pack_footer",
     "pack_header",
+    "pack_prologue",
     "unpack_contents",
     "unpack_footer",
     "unpack_header",
+    "unpack_prologue",
 ]
 
 #: The format that this release writes, and the only one that it reads.
@@ -55,9 +58,10 @@ _END_MAGIC: Final = b"incr-end"
 # magic 8, format 2, checksum kind 1, zero 1; then the CRC-32 of these 12. No later format moves these 16 bytes.
 _PROLOGUE: Final = Struct("<8sHBB")
 _CRC: Final = Struct("<I")
+PROLOGUE_BYTES: Final = _PROLOGUE.size + _CRC.size
 # store id 16, generation 8, revision 8, flags 8; then the digest of the 56 bytes before it.
 _IDENTITY: Final = Struct("<16sQQQ")
-HEADER_BYTES: Final = _PROLOGUE.size + _CRC.size + _IDENTITY.size + DIGEST_BYTES
+HEADER_BYTES: Final = PROLOGUE_BYTES + _IDENTITY.size + DIGEST_BYTES
 
 # offset of the table of contents 8, its length 8; digest of header, table of contents and these two; end magic 8.
 _FOOTER: Final = Struct("<QQ")
@@ -124,28 +128,24 @@ def block_place(section: int, stream: int, number: int, raw_bytes: int, codec: i
 # --- header -------------------------------------------------------------------------------------------------------
 
 
-def pack_header(header: Header, checksum: Checksum) -> bytes:
-    """The first 64 bytes of a file."""
-    prologue = _PROLOGUE.pack(_MAGIC, FORMAT, checksum.kind, 0)
-    identity = _IDENTITY.pack(header.store_id, header.generation, header.revision, 0)
-    start = prologue + _CRC.pack(crc32(prologue)) + identity
-    return start + checksum.digest(b"", start)
+def pack_prologue(magic: bytes, checksum: Checksum) -> bytes:
+    """The first 16 bytes of any file."""
+    prologue = _PROLOGUE.pack(magic, FORMAT, checksum.kind, 0)
+    return prologue + _CRC.pack(crc32(prologue))
 
 
 # spec: base.version
-def unpack_header(path: str, data: memoryview) -> tuple[Header, Checksum]:
-    """The header, and what the rest of the file is to be checked with.
+def unpack_prologue(path: str, data: memoryview, magic: bytes) -> Checksum:
+    """What the rest of a file with these first 16 bytes is to be checked with; *data* has them.
 
     Raises:
-        CorruptError: not a file of incr, or damaged.
+        CorruptError: not such a file, or damaged.
         VersionError: healthy, and written by another release.
         StoreError: healthy, but it needs something that this installation does not have.
     """
-    if len(data) < HEADER_BYTES:
-        raise CorruptError(path, len(data), f"ends within its header; {HEADER_BYTES} bytes are the least")
     prologue = data[: _PROLOGUE.size]
-    magic, found, kind, zero = _PROLOGUE.unpack(prologue)
-    if magic != _MAGIC:
+    found_magic, found, kind, zero = _PROLOGUE.unpack(prologue)
+    if found_magic != magic:
         raise CorruptError(path, 0, "does not begin like a file of incr")
     if _CRC.unpack_from(data, _PROLOGUE.size)[0] != crc32(prologue):
         raise CorruptError(path, _PROLOGUE.size, "the checksum of the first bytes differs")
@@ -156,10 +156,31 @@ def unpack_header(path: str, data: memoryview) -> tuple[Header, Checksum]:
     checksum = checksum_of_kind(kind)
     if checksum is None:
         raise StoreError(path, "was written with xxh3 checksums; install the package xxhash to read it")
+    return checksum
+
+
+def pack_header(header: Header, checksum: Checksum) -> bytes:
+    """The first 64 bytes of a file."""
+    identity = _IDENTITY.pack(header.store_id, header.generation, header.revision, 0)
+    start = pack_prologue(_MAGIC, checksum) + identity
+    return start + checksum.digest(b"", start)
+
+
+def unpack_header(path: str, data: memoryview) -> tuple[Header, Checksum]:
+    """The header, and what the rest of the file is to be checked with.
+
+    Raises:
+        CorruptError: not a file of incr, or damaged.
+        VersionError: healthy, and written by another release.
+        StoreError: healthy, but it needs something that this installation does not have.
+    """
+    if len(data) < HEADER_BYTES:
+        raise CorruptError(path, len(data), f"ends within its header; {HEADER_BYTES} bytes are the least")
+    checksum = unpack_prologue(path, data, _MAGIC)
     end = HEADER_BYTES - DIGEST_BYTES
     if checksum.digest(b"", data[:end]) != bytes(data[end:HEADER_BYTES]):
         raise CorruptError(path, end, "the header's checksum differs")
-    store_id, generation, revision, flags = _IDENTITY.unpack_from(data, _PROLOGUE.size + _CRC.size)
+    store_id, generation, revision, flags = _IDENTITY.unpack_from(data, PROLOGUE_BYTES)
     if flags:
         raise StoreError(path, f"uses features that this release does not know (flags {flags:#x})")
     return Header(revision, store_id, generation), checksum

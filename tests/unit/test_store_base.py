@@ -11,8 +11,8 @@ import pytest
 from incr._errors import CorruptError, StoreError, VersionError
 from incr.store.base import Base, Draft, base_image, cut, gather, read_base, write_base
 from incr.store.checksum import BLAKE2B, XXH3, checksum_of_kind, preferred_checksum
-from incr.store.directory import split_path
 from incr.store.layout import BLOCK_BYTES, FORMAT, HEADER_BYTES, NO_STORE, Header
+from incr.store.whole import split_path
 
 HEADER = Header(7, bytes(range(16)), 3)
 SMALL = [

@@ -12,8 +12,8 @@ import pytest
 
 from incr._errors import CorruptError, LimitExceededError, StoreBrokenError, StoreError
 from incr.store.base import Draft, read_base, write_base
-from incr.store.directory import Directory, FileDirectory, Temporary, split_path
 from incr.store.layout import Header
+from incr.store.whole import Files, Temporary, WholeFiles, split_path
 
 SECTIONS = [Draft(3, "name", b"", 1, {0: [b"12345"]})]
 
@@ -164,7 +164,7 @@ def test_a_file_that_was_replaced_meanwhile_is_neither_moved_nor_removed(tmp_pat
 class Failing:
     """A directory whose calls go to a real one, but call number *at* fails, or what is read back is altered."""
 
-    def __init__(self, real: Directory, at: int) -> None:
+    def __init__(self, real: Files, at: int) -> None:
         self.real = real
         self.at = at
         self.calls: list[str] = []
@@ -218,7 +218,7 @@ def test_a_failure_at_any_step_leaves_the_old_file(tmp_path: Path, at: int) -> N
     path = tmp_path / "cache"
     write(path)
     before = path.read_bytes()
-    failing = Failing(FileDirectory(str(tmp_path)), at)
+    failing = Failing(WholeFiles(str(tmp_path)), at)
     if at <= 6:
         with pytest.raises(StoreError, match="on purpose"):
             write_base(failing, "cache", Header(2), SECTIONS)  # type: ignore[arg-type]  # it only writes
@@ -236,7 +236,7 @@ def test_what_reads_back_differently_is_not_published(tmp_path: Path, at: int) -
     path = tmp_path / "cache"
     write(path)
     with pytest.raises(StoreBrokenError, match="reads back differently"):
-        write_base(Failing(FileDirectory(str(tmp_path)), at), "cache", Header(2), SECTIONS)  # type: ignore[arg-type]
+        write_base(Failing(WholeFiles(str(tmp_path)), at), "cache", Header(2), SECTIONS)  # type: ignore[arg-type]
     assert read_base("cache", path.read_bytes()).header.revision == 1
     assert os.listdir(tmp_path) == ["cache"]
 
