@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from log_workloads import Known, Run, crash_everywhere, workloads
+from incr import CorruptError
+from incr.testing import Crashed, FakeDirectory
+from log_workloads import Known, Run, check, crash_everywhere, open_log, recovered, workloads
 
 
 @pytest.mark.spec("log.recover", "log.synced", "log.batch", "log.rotate", "log.prune", "log.append")
@@ -18,3 +20,53 @@ def test_every_crash_of_every_short_workload() -> None:
         run.close()
         states += crash_everywhere(run, known)
     assert (states > 50_000, len(known) > 3_000) == (True, True)
+
+
+@pytest.mark.spec("log.recover", "log.rollback")
+@pytest.mark.parametrize("mode", ["torn", "rollback"])
+def test_a_crash_while_a_log_is_opened(mode: str) -> None:
+    run = Run()
+    for step in ("synced", "rotate", "synced", "rotate", "batch"):
+        run.do(step)
+    files = run.disk.files()
+    run.close()
+    segments = sorted(name for name in files if name.startswith("log-"))
+    states = 0
+    for name, place in [(segments[-1], -1), (segments[1], 130), (segments[0], 5)]:
+        content = bytearray(files[name])
+        content[place] ^= 1
+        begun = {**files, name: bytes(content)}
+        try:
+            expected = recovered(begun, mode)
+        except CorruptError:
+            assert mode == "torn"
+            continue
+        disk = FakeDirectory(begun)
+        open_log(disk, mode=mode).close()
+        for calls in range(disk.calls + 1):
+            for state in disk.crash_states(calls):
+                states += 1
+                assert recovered(state, mode) == expected
+    assert states > 20
+
+
+@pytest.mark.spec("log.recover")
+@pytest.mark.filterwarnings("ignore:.*was not closed:ResourceWarning")
+def test_a_crash_in_every_call_of_a_process() -> None:
+    """Calls stop in the middle of what they do; nothing that runs on the way out makes it worse."""
+    whole = Run()
+    steps = ("synced", "batch", "rotate", "prune", "reopen", "synced")
+    for step in steps:
+        whole.do(step)
+    whole.close()
+    for call in range(1, whole.disk.calls + 1):
+        disk = FakeDirectory()
+        disk.crash_at(call)
+        with pytest.raises(Crashed):
+            run = Run(disk)
+            for step in steps:
+                run.do(step)
+            run.close()
+        entries, last = recovered(disk.files())
+        before = [moment for moment in whole.moments if moment.calls < call][-1]
+        check(entries, before, last)

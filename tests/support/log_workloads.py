@@ -95,8 +95,17 @@ class Run:
         self.acknowledge()
 
 
-def open_log(disk: FakeDirectory, limits: Limits = LIMITS) -> Log[bytes]:
-    return Log(disk, encode=bytes, decode=bytes, flush=Flush.by_hand(), limits=limits, random=fixed_random)
+def open_log(disk: FakeDirectory, limits: Limits = LIMITS, mode: str = "torn") -> Log[bytes]:
+    """The log on a disk; *mode* "rollback" takes it back before damage."""
+    return Log(
+        disk,
+        encode=bytes,
+        decode=bytes,
+        flush=Flush.by_hand(),
+        limits=limits,
+        random=fixed_random,
+        on_corrupt="rollback" if mode == "rollback" else "error",
+    )
 
 
 def workloads(length: int) -> Iterator[tuple[str, ...]]:
@@ -108,10 +117,10 @@ def workloads(length: int) -> Iterator[tuple[str, ...]]:
 Recovered = tuple[list[tuple[int, bytes]], int]
 
 
-def recovered(state: dict[str, bytes]) -> Recovered:
+def recovered(state: dict[str, bytes], mode: str = "torn") -> Recovered:
     """The entries and the last id of a log in this state; it has the same when opened again, and goes on."""
     disk = FakeDirectory(state)
-    with open_log(disk) as log:
+    with open_log(disk, mode=mode) as log:
         entries = list(log.replay())
         assert log.entry_count() == len(entries)
         last = log.last_id
