@@ -260,9 +260,8 @@ class Appender:
     def _rotate(self) -> None:
         """Begin a new segment."""
         if self._file is not None:
-            self.sync()
             self._cut_room()
-            self._or_break(self._file.sync, "synced")
+            self.sync()
             self._parts[-1] = self._parts[-1]._replace(size=self._at.offset)
         number = self._parts[-1].number + 1 if self._parts else 1
         path = self._directory.path_of(segment_name(number))

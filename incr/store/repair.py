@@ -176,6 +176,8 @@ def _sync(directory: Directory) -> None:
 # spec: log.recover
 def _keep(directory: Directory, number: int, offset: int, content: bytes) -> tuple[str, ...]:
     """Put bytes that are about to be cut off into a file of their own. No room for them is no reason not to start."""
+    if not content:
+        return ()
     name = f"{_ASIDE}{number:016x}-{offset:08x}.incr"
     with suppress(OSError):
         with suppress(FileNotFoundError):

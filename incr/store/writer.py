@@ -87,14 +87,6 @@ class Ticket:
         assert self.ids is not None
         return self.ids
 
-    def call_back(self) -> None:
-        """Tell whoever wanted to be told. What he raises is shown, and concerns nobody else."""
-        try:
-            if self.callback is not None:
-                self.callback(self)
-        except Exception as error:
-            sys.excepthook(type(error), error, error.__traceback__)
-
 
 @final
 class Writer:
@@ -289,12 +281,12 @@ class Writer:
             self._changed.acquire()
             self._busy = False
             self._changed.notify_all()
-        called_back = [ticket for ticket in group if ticket.callback is not None]
-        if called_back:
+        told = [(ticket.callback, ticket) for ticket in group if ticket.callback is not None]
+        if told:
             self._changed.release()
             try:
-                for ticket in called_back:
-                    ticket.call_back()
+                for callback, ticket in told:
+                    _tell(callback, ticket)
             finally:
                 self._changed.acquire()
 
@@ -347,6 +339,14 @@ class Writer:
         if self._busy or self._flush.seconds is None or not self._unsynced or self._appender.is_broken:
             return None
         return max(0.0, self._since + self._flush.seconds - monotonic())
+
+
+def _tell(callback: Callable[[Ticket], None], ticket: Ticket) -> None:
+    """Call somebody back. What he raises is shown, and concerns nobody else."""
+    try:
+        callback(ticket)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _fail(group: list[Ticket], error: StoreBrokenError) -> None:

@@ -100,6 +100,11 @@ class FakeDirectory:
         """Let call number *call*, from 1, and all later ones raise `Crashed` and do nothing."""
         self._crash_at = call
 
+    def restart(self) -> None:
+        """Begin again after a `Crashed`, with all that is visible: the process was killed, the machine goes on."""
+        self._crash_at = None
+        self._memory.unlock_all()
+
     def files(self) -> Disk:
         """What is visible now: what a process finds that is started after this one was killed."""
         return self._memory.files()

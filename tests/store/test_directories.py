@@ -149,6 +149,11 @@ def test_the_fake_one_lists_what_a_crash_may_leave() -> None:
     file.sync()
     assert list(disk.crash_states()) == [{"kept": b"kept", "a": b"12"}]
     assert list(disk.crash_states(0)) == [{"kept": b"kept"}]
+    disk.create("x").close()
+    disk.rename("x", "y")
+    assert [sorted(set(state) - {"kept", "a"}) for state in disk.crash_states()] == [["y"], [], ["x"]]
+    disk.unlink("y")
+    disk.sync()
     before = disk.calls
     file.pwrite(b"A", 0)
     file.pwrite(b"B", 1)
@@ -191,6 +196,11 @@ def test_the_fake_one_fails_as_it_is_told() -> None:
         with pytest.raises(Crashed):
             call()
     assert disk.files() == {"a": b"1234", "b": b""}
+    disk.restart()
+    assert (file.size(), disk.open("a").lock()) == (4, True)
+    assert not disk.open("a").lock()
+    disk.restart()
+    assert disk.open("a").lock()
 
 
 def test_an_error_says_what_was_found_and_what_to_do() -> None:

@@ -112,6 +112,7 @@ def test_a_full_disk_fails_one_append_alone() -> None:
         disk.fail("pwrite", 28, skip=1)
         with pytest.raises(StoreError, match="make room on the disk"):
             log.append("lost")
+        assert len(disk.files()["log-0000000000000001.incr"]) == 96 + 53
         assert log.append("b") == 2
         assert list(log.replay()) == [(1, "a"), (2, "b")]
         disk.fail("pwrite", 28)

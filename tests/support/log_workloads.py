@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -40,17 +40,16 @@ class Moment(NamedTuple):
 class Run:
     """A workload on a fake disk, and what was known at each of its moments."""
 
-    def __init__(self, disk: FakeDirectory | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(self, disk: FakeDirectory | None = None, known: Moment | None = None) -> None:
         self.disk = disk or FakeDirectory()
-        self.limits = limits
         self.moments: list[Moment] = []
-        self.acknowledged = self.attempted = self.pruned = 0
+        _, self.acknowledged, self.attempted, self.pruned, _ = known or Moment(0, 0, 0, 0, ())
         self.batches: list[tuple[int, int]] = []
         self.note()
         self.log = self.opened()
 
     def opened(self) -> Log[bytes]:
-        return open_log(self.disk, self.limits)
+        return open_log(self.disk)
 
     def note(self) -> None:
         self.moments.append(
@@ -126,6 +125,7 @@ def recovered(state: dict[str, bytes], mode: str = "torn") -> Recovered:
         last = log.last_id
         assert log.append(b"new") == last + 1
     with open_log(FakeDirectory(disk.files())) as log:
+        assert log.cut is None
         assert list(log.replay()) == [*entries, (last + 1, b"new")]
     return entries, last
 
@@ -143,17 +143,20 @@ def check(entries: Sequence[tuple[int, bytes]], moment: Moment, last: int) -> No
 Known = dict[tuple[tuple[str, bytes], ...], Recovered]
 
 
-def crash_everywhere(run: Run, known: Known, recover: Callable[[dict[str, bytes]], Recovered] = recovered) -> int:
-    """Check each state that a crash during the run may leave; how many there were. *known* keeps what was recovered."""
+def crash_everywhere(run: Run, known: Known, begin: int = 0) -> int:
+    """Check each state that a crash during the run may leave, from call *begin* on; how many there were.
+
+    *known* keeps what was recovered from a state.
+    """
     count = 0
-    for calls in range(run.disk.calls + 1):
+    for calls in range(begin, run.disk.calls + 1):
         before = [moment for moment in run.moments if moment.calls <= calls][-1]
         # A call that was under way may have done what is only known later.
         for state in run.disk.crash_states(calls):
             count += 1
             key = tuple(sorted(state.items()))
             if key not in known:
-                known[key] = recover(state)
+                known[key] = recovered(state)
             entries, last = known[key]
             check(entries, before, last)
     return count
