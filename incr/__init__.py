@@ -6,6 +6,7 @@ after a change runs again only what the change can reach and what really came ou
 
 from incr._accumulator import Accumulator
 from incr._database import Database, Snapshot
+from incr._entries import Codec
 from incr._errors import (
     CorruptError,
     CycleError,
@@ -57,6 +58,7 @@ from incr._write import Batch
 __all__ = [
     "Accumulator",
     "Batch",
+    "Codec",
     "CorruptError",
     "CycleError",
     "Database",

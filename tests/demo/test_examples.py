@@ -31,12 +31,19 @@ def test_each_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir()} == {
         "analyse_tree.py",
         "ask_more.py",
+        "change_log.py",
         "diagnostics.py",
         "language_server.py",
         "liveness.py",
         "preview_rename.py",
         "quickstart.py",
     }
+
+
+@pytest.mark.spec("log.replay", "log.batch")
+def test_the_log_goes_on_where_it_was(tmp_path: Path) -> None:
+    assert run("change_log.py", tmp_path / "log") == "0 entries: {}\n"
+    assert run("change_log.py", tmp_path / "log") == "3 entries: {'ada': 300, 'ben': 200}\n"
 
 
 @pytest.mark.spec("memo.backdate")

@@ -40,7 +40,8 @@ def found(files: dict[str, bytes]) -> list[int] | None:
 
 
 @pytest.mark.spec("log.chain", "log.segment", "log.seal", "log.verdict")
-def test_every_flipped_bit_is_found() -> None:
+@pytest.mark.parametrize("bit", range(8))
+def test_every_flipped_bit_is_found(bit: int) -> None:
     files = closed_log()
     whole = found(files)
     assert whole is not None
@@ -48,14 +49,13 @@ def test_every_flipped_bit_is_found() -> None:
     count = 0
     for name, content in files.items():
         for place in range(len(content)):
-            for bit in range(8):
-                damaged = bytearray(content)
-                damaged[place] ^= 1 << bit
-                ids = found({**files, name: bytes(damaged)})
-                # Only the mark of a clean end, the last frame, can go unnoticed: nothing else is lost with it.
-                assert ids is None or (ids == whole and name == last and place >= len(content) - 48)
-                count += 1
-    assert count > 4_000
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            ids = found({**files, name: bytes(damaged)})
+            # Only the mark of a clean end, the last frame, can go unnoticed: nothing else is lost with it.
+            assert ids is None or (ids == whole and name == last and place >= len(content) - 48)
+            count += 1
+    assert count > 600
 
 
 @pytest.mark.spec("log.chain", "log.recover")
