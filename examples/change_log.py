@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-import incr
+from incr.codec import Codec
 from incr.store import Log
 
 
@@ -24,7 +24,7 @@ class Closing:
 
 
 def main(directory: str) -> None:
-    codec: incr.Codec[Deposit | Closing] = incr.Codec(Deposit, Closing)
+    codec: Codec[Deposit | Closing] = Codec(Deposit, Closing)
     with Log(directory, encode=codec.encode, decode=codec.decode) as log:
         balances: dict[str, int] = {}
         for _, entry in log.replay():

@@ -6,7 +6,6 @@ after a change runs again only what the change can reach and what really came ou
 
 from incr._accumulator import Accumulator
 from incr._database import Database, Snapshot
-from incr._entries import Codec
 from incr._errors import (
     CorruptError,
     CycleError,
@@ -58,7 +57,6 @@ from incr._write import Batch
 __all__ = [
     "Accumulator",
     "Batch",
-    "Codec",
     "CorruptError",
     "CycleError",
     "Database",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 import incr
+from incr.codec import Codec
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Other:
     name: str
 
 
-CODEC: incr.Codec[Added] = incr.Codec(Added)
+CODEC: Codec[Added] = Codec(Added)
 
 
 @pytest.mark.spec("codec.single")
@@ -39,7 +40,7 @@ def test_what_comes_out_is_what_went_in(value: Added) -> None:
 @pytest.mark.spec("codec.single")
 def test_only_what_the_codec_knows_is_made() -> None:
     with pytest.raises(ValueError, match="Other is not declared"):
-        CODEC.decode(incr.Codec(Other).encode(Other("x")))
+        CODEC.decode(Codec(Other).encode(Other("x")))
     with pytest.raises(incr.EncodeError, match="entry: a object"):
         CODEC.encode(object())  # type: ignore[arg-type]
 
@@ -48,7 +49,7 @@ def test_only_what_the_codec_knows_is_made() -> None:
 def test_bytes_that_are_no_value() -> None:
     data = CODEC.encode(Added("a", Inner(1)))
     assert [size for size in range(len(data)) if not refused(data[:size])] == []
-    plain = incr.Codec(int).encode(7)
+    plain = Codec(int).encode(7)
     table = len(plain[4:]).to_bytes(4, "little")
     for wrong in (b"\xff\xff\xff\xff" + data[4:], data + b"x", table + plain[4:] + plain[4:]):
         assert refused(wrong)

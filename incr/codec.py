@@ -1,5 +1,7 @@
 """Single values as bytes that need nothing beside them: entries of a log, messages, keys of another store.
 
+Imported by itself: `import incr` does not need it.
+
 Law: the bytes of a value are those of a file's values, with the table of the classes that occur in it before them. Only
 classes that the program has named for this codec, or registered, are made of them.
 
