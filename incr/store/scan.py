@@ -130,7 +130,7 @@ class Scan:
         end = start + header.payload_bytes + DIGEST_BYTES
         if end > len(self._data):
             return "ends within a frame"
-        new_link = self._data[end - DIGEST_BYTES : end]
+        new_link = bytes(self._data[end - DIGEST_BYTES : end])
         computed = self.chain.link(link, self._data[offset:start], payload)
         if computed != new_link:
             self._computed = computed
@@ -140,7 +140,7 @@ class Scan:
             return "a frame's content is not what its header says"
         if header.first_id != next_id:
             return f"holds entry {header.first_id} next"
-        self.at = Position(end, bytes(new_link), next_id + header.entries)
+        self.at = Position(end, new_link, next_id + header.entries)
         self.horizon = max(self.horizon, header.synced_through)
         self.sealed = header.kind == SEAL
         return Frame(next_id, entries)
@@ -162,7 +162,7 @@ class Scan:
         start = offset + FRAME_HEADER_BYTES
         end = start + header.payload_bytes
         link = self.chain.link(before, self._data[offset:start], self._data[start:end])
-        return link == self._data[end : end + DIGEST_BYTES]
+        return link == bytes(self._data[end : end + DIGEST_BYTES])
 
     def _look_behind(self) -> None:
         for _, header in self._headers_behind():
@@ -178,4 +178,5 @@ class Scan:
 
 def blank(data: memoryview) -> bool:
     """Whether there are only zeros: room that was never written to."""
-    return all(data[at : at + len(_ZEROS)] == _ZEROS[: len(data) - at] for at in range(0, len(data), len(_ZEROS)))
+    size = len(_ZEROS)
+    return all(bytes(data[at : at + size]) == _ZEROS[: len(data) - at] for at in range(0, len(data), size))

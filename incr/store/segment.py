@@ -164,7 +164,7 @@ class Chain:
     def unpack(self, offset: int, data: memoryview) -> FrameHeader | None:
         """The header of the frame at *offset*, or None if it does not check there."""
         fixed = data[offset : offset + _FRAME.size]
-        digest = data[offset + _FRAME.size : offset + FRAME_HEADER_BYTES]
+        digest = bytes(data[offset + _FRAME.size : offset + FRAME_HEADER_BYTES])
         if len(digest) < DIGEST_BYTES or self._header_digest(offset, fixed) != digest:
             return None
         _, kind, payload_bytes, entries, first_id, synced_through = _FRAME.unpack(fixed)

@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any, assert_type
 
 import incr
+from incr.codec import Codec
+from incr.store import Flush, Log, LogReader, SegmentRange
 
 
 @incr.input
@@ -193,6 +195,18 @@ def look(db: incr.Database, seen: list[str]) -> None:
 def keep(db: incr.Database) -> None:
     db.save("state.incr", max_bytes=1 << 20)
     assert_type(db.load("state.incr", on_corrupt="quarantine"), bool)
+
+
+def journal(codec: Codec[Edge | Settings]) -> None:
+    with Log("journal", encode=codec.encode, decode=codec.decode, flush=Flush.every(10)) as log:
+        assert_type(log.append(Edge("a", "b")), int)
+        assert_type(log.append_batch([Settings("."), Edge("b", "c")]), range)
+        for number, entry in log.replay(after=1):
+            assert_type(number, int)
+            assert_type(entry, Edge | Settings)
+        assert_type(log.segment_ranges(), list[SegmentRange])
+    stopped = LogReader("journal", decode=codec.decode).replay_best_effort().stopped
+    assert_type(stopped, incr.CorruptError | None)
 
 
 def handle(error: incr.IncrError) -> str:
