@@ -95,8 +95,12 @@ def _forget_all() -> None:
         lock.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+def _nothing(**_: object) -> None:
+    """What a system without forks has to do about them."""
+
+
+# Files are read and written there, too; only logs are not.
+getattr(os, "register_at_fork", _nothing)(after_in_child=_forget_all)
 
 
 def _lock_file(directory: Directory) -> File:

@@ -41,6 +41,7 @@ def test_a_log_of_this_format_is_read(name: str, tmp_path: Path) -> None:
     expected = list(enumerate(ENTRIES, 1))
     reader = LogReader(FileDirectory(place), decode=bytes)
     assert (list(reader.replay()), reader.entry_count()) == (expected, 8)
+    assert list(reader.replay(5)) == expected[5:]
     with Log(place, encode=bytes, decode=bytes) as log:
         assert log.cut is None
         log.append(b"new")

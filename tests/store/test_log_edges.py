@@ -374,6 +374,7 @@ def test_what_a_forked_child_does_as_seen_from_inside(monkeypatch: pytest.Monkey
         with pytest.raises(StoreBrokenError, match="open it here anew"):
             log.append(entry(2))
         log.close()
+        log._writer._lock.release()
     assert disk.files() == before
     with open_log(disk):
         pass
