@@ -76,8 +76,8 @@ def test_a_crash_in_every_call_of_a_process() -> None:
         disk.restart()
         begin = disk.calls
         again = Run(disk, before._replace(attempted=last))
-        for step in ("unsynced", "synced", "rotate"):
+        for step in ("unsynced", "synced"):
             again.do(step)
         again.close()
         states += crash_everywhere(again, known, begin)
-    assert states > 3_000
+    assert states > 2_000

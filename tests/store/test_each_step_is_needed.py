@@ -550,7 +550,8 @@ def look(mutant: Mutant, path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_step_that_is_left_out_is_missed(mutant: Mutant, tmp_path: Path) -> None:
-    look(mutant, tmp_path / "whole")
+    if not mutant.seen_by.startswith("crash:"):  # long ones, which run by themselves anyway
+        look(mutant, tmp_path / "whole")
     with mutated(mutant) as count:
         assert count == 1
         with pytest.raises((Exception, pytest.fail.Exception)):
