@@ -84,8 +84,10 @@ class Engine:
 class FromScratch:
     """A run in which each call runs once; `log` is what is pushed in it."""
 
-    def __init__(self, inputs: dict[Any, Any]) -> None:
+    def __init__(self, inputs: dict[Any, Any], known: dict[int, tuple[tuple[int, int], ...]]) -> None:
         self.inputs = inputs
+        #: What calls push, for all runs with these inputs: nested collections would take exponential time without it.
+        self.known = known
         self.view = Scratch(inputs)
         self.log: list[tuple[int, int]] = []
         self.outcomes: dict[int, Outcome] = {}
@@ -106,12 +108,16 @@ class FromScratch:
 
     async def of(self, number: int) -> tuple[tuple[int, int], ...]:
         outcome(lambda: finish(self.call(number)))  # it runs here, like any call that is used
-        return collected(self.inputs, number)
+        if number not in self.known:
+            self.known[number] = collected(self.inputs, number, self.known)
+        return self.known[number]
 
 
-def collected(inputs: dict[Any, Any], number: int) -> tuple[tuple[int, int], ...]:
+def collected(
+    inputs: dict[Any, Any], number: int, known: dict[int, tuple[tuple[int, int], ...]] | None = None
+) -> tuple[tuple[int, int], ...]:
     """What a call and everything that it uses push, from scratch."""
-    scratch = FromScratch(inputs)
+    scratch = FromScratch(inputs, {} if known is None else known)
     outcome(lambda: finish(scratch.call(number)))
     return tuple(scratch.log)
 
@@ -162,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def ask(self, number: int) -> None:
         number %= len(_program[0])
-        scratch = FromScratch(self.inputs)
+        scratch = FromScratch(self.inputs, {})
         expected = outcome(lambda: finish(scratch.call(number)))
         assert outcome(lambda: finish(Engine(self.db).call(number))) == expected
 
