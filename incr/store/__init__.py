@@ -15,6 +15,7 @@ from incr.store.directory import Directory, File
 from incr.store.files import FileDirectory
 from incr.store.log import Log, LogReader, Replay
 from incr.store.memory import MemoryDirectory
+from incr.store.memory_store import MemoryStore
 from incr.store.repair import Cut
 from incr.store.segments import SegmentRange
 from incr.store.writer import Flush
@@ -29,6 +30,7 @@ __all__ = [
     "Log",
     "LogReader",
     "MemoryDirectory",
+    "MemoryStore",
     "Replay",
     "SegmentRange",
 ]
