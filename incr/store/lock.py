@@ -27,7 +27,7 @@ _TEXT_BYTES: Final = 200
 
 @final
 class Lock:
-    """The right to write in a directory, held from construction to `release`.
+    """The right to write in a directory, or to one file of it, held from construction to `release`.
 
     Raises:
         StoreLockedError: somebody else has it; the text says who.
@@ -36,11 +36,11 @@ class Lock:
     __slots__ = ("__weakref__", "_file", "_path", "_process")
 
     # spec: log.lock
-    def __init__(self, directory: Directory) -> None:
-        self._path = directory.path_of(LOCK_NAME)
+    def __init__(self, directory: Directory, name: str = LOCK_NAME) -> None:
+        self._path = directory.path_of(name)
         self._process = os.getpid()
         with explained(self._path, "locked"):
-            self._file = _lock_file(directory)
+            self._file = _lock_file(directory, name)
             taken = False
             try:
                 taken = self._file.lock()
@@ -103,15 +103,15 @@ def _nothing(**_: object) -> None:
 getattr(os, "register_at_fork", _nothing)(after_in_child=_forget_all)
 
 
-def _lock_file(directory: Directory) -> File:
+def _lock_file(directory: Directory, name: str) -> File:
     try:
-        return directory.open(LOCK_NAME)
+        return directory.open(name)
     except FileNotFoundError:
         pass
     try:
-        return directory.create(LOCK_NAME)
+        return directory.create(name)
     except FileExistsError:  # somebody was faster
-        return directory.open(LOCK_NAME)
+        return directory.open(name)
 
 
 def _holder(file: File) -> str:

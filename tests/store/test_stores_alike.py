@@ -16,6 +16,7 @@ from hypothesis import given
 from incr import CorruptError, IncrError, StoreError, StoreLockedError
 from incr.store import MemoryStore
 from incr.store.rows import CALLS, GOOD, NEVER, Content, Delta, Row, SectionInfo, Store
+from incr.store.sqlite_store import SqliteStore
 from store_programs import Model, Step, check_alike, steps
 
 #: Opens the same place again and again.
@@ -26,7 +27,11 @@ def memory(folder: Path) -> Place:
     return MemoryStore().open
 
 
-BACKENDS: dict[str, Callable[[Path], Place]] = {"memory": memory}
+def sqlite(folder: Path) -> Place:
+    return lambda: SqliteStore.open(folder / "store.db")
+
+
+BACKENDS: dict[str, Callable[[Path], Place]] = {"memory": memory, "sqlite": sqlite}
 
 
 each_backend = pytest.mark.parametrize("backend", list(BACKENDS))
