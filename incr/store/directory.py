@@ -75,7 +75,7 @@ class File(Protocol):
         ...
 
     def allocate(self, size: int) -> None:
-        """Have room for *size* bytes; a shorter file becomes that long, with zeros."""
+        """Have room for *size* bytes. A shorter file may become that long, with zeros."""
         ...
 
     def sync_data(self) -> None:

@@ -20,6 +20,7 @@ from incr.store.checksum import BLAKE2B, DIGEST_BYTES, XXH3, Buffer, Checksum, c
 
 __all__ = [
     "BLOCK_BYTES",
+    "ENCRYPTED_MAGIC",
     "FOOTER_BYTES",
     "FORMAT",
     "HEADER_BYTES",
@@ -54,6 +55,8 @@ NO_STORE: Final = bytes(16)
 
 _MAGIC: Final = b"\x89incr\r\n\x1a"
 _END_MAGIC: Final = b"incr-end"
+#: How an encrypted file begins, whatever is in it.
+ENCRYPTED_MAGIC: Final = b"\x89ienc\r\n\x1a"
 
 # magic 8, format 2, checksum kind 1, zero 1; then the CRC-32 of these 12. No later format moves these 16 bytes.
 _PROLOGUE: Final = Struct("<8sHBB")
@@ -141,10 +144,12 @@ def unpack_prologue(path: str, data: memoryview, magic: bytes) -> Checksum:
     Raises:
         CorruptError: not such a file, or damaged.
         VersionError: healthy, and written by another release.
-        StoreError: healthy, but it needs something that this installation does not have.
+        StoreError: encrypted; or healthy, but it needs something that this installation does not have.
     """
     prologue = data[: _PROLOGUE.size]
     found_magic, found, kind, zero = _PROLOGUE.unpack(prologue)
+    if found_magic == ENCRYPTED_MAGIC:
+        raise StoreError(path, "is encrypted; open it with the key that it was written with")
     if found_magic != magic:
         raise CorruptError(path, 0, "does not begin like a file of incr")
     if _CRC.unpack_from(data, _PROLOGUE.size)[0] != crc32(prologue):

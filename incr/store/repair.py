@@ -94,10 +94,9 @@ def roll_back(directory: Directory, covered: int) -> Found:
     kept: list[str] = []
     # The newest first: whenever this stops, the directory is one that gives the same when it is done again.
     for number in reversed([number for number in numbers if number > (good.header.number if good else 0)]):
-        content = read_segment(directory, number)
-        size += len(content)
-        kept += _keep(directory, number, 0, content)
-        _unlink(directory, segment_name(number))
+        more, paths = _put_aside(directory, number)
+        size += more
+        kept += paths
     if good is not None:
         content = read_segment(directory, good.header.number)
         size += len(content) - good.at.offset
@@ -106,6 +105,22 @@ def roll_back(directory: Directory, covered: int) -> Found:
     found = recover(directory, covered)
     cut = Cut(damage.path, damage.offset, size, damage.message, tuple(kept))
     return found._replace(cut=cut, rolled_back=True)
+
+
+def _put_aside(directory: Directory, number: int) -> tuple[int, tuple[str, ...]]:
+    """Take a whole segment away; how many bytes that were, and where they are kept."""
+    name = segment_name(number)
+    try:
+        content = read_segment(directory, number)
+    except CorruptError:  # the directory itself cannot make anything of it
+        aside = f"{_ASIDE}{number:016x}-{0:08x}.incr"
+        with explained(directory.path_of(name), "put aside"):
+            directory.rename(name, aside)
+        _sync(directory)
+        return 0, (directory.path_of(aside),)
+    kept = _keep(directory, number, 0, content)
+    _unlink(directory, name)
+    return len(content), kept
 
 
 def _first_damage(directory: Directory, numbers: list[int], covered: int) -> tuple[CorruptError | None, Scan | None]:

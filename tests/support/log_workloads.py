@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from incr.store import Flush, Limits, Log
+from incr.store import Directory, Flush, Limits, Log
 from incr.testing import FakeDirectory
 
 #: Small, so that a few entries fill a segment.
 LIMITS = Limits(segment_bytes=240)
 STEPS = ("synced", "unsynced", "batch", "rotate", "prune", "reopen")
+
+
+#: What is put in front of the disk.
+Through = Callable[[FakeDirectory], Directory]
+
+
+def as_it_is(disk: FakeDirectory) -> Directory:
+    """Nothing in front of the disk."""
+    return disk
 
 
 def fixed_random(count: int) -> bytes:
@@ -40,8 +49,12 @@ class Moment(NamedTuple):
 class Run:
     """A workload on a fake disk, and what was known at each of its moments."""
 
-    def __init__(self, disk: FakeDirectory | None = None, known: Moment | None = None) -> None:
+    def __init__(
+        self, disk: FakeDirectory | None = None, known: Moment | None = None, through: Through = as_it_is
+    ) -> None:
         self.disk = disk or FakeDirectory()
+        self.through = through
+        self.place = through(self.disk)
         self.moments: list[Moment] = []
         _, self.acknowledged, self.attempted, self.pruned, _ = known or Moment(0, 0, 0, 0, ())
         self.batches: list[tuple[int, int]] = []
@@ -49,7 +62,7 @@ class Run:
         self.log = self.opened()
 
     def opened(self) -> Log[bytes]:
-        return open_log(self.disk)
+        return open_log(self.place)
 
     def note(self) -> None:
         self.moments.append(
@@ -94,7 +107,7 @@ class Run:
         self.acknowledge()
 
 
-def open_log(disk: FakeDirectory, limits: Limits = LIMITS, mode: str = "torn") -> Log[bytes]:
+def open_log(disk: Directory, limits: Limits = LIMITS, mode: str = "torn") -> Log[bytes]:
     """The log on a disk; *mode* "rollback" takes it back before damage."""
     return Log(
         disk,
@@ -116,15 +129,15 @@ def workloads(length: int) -> Iterator[tuple[str, ...]]:
 Recovered = tuple[list[tuple[int, bytes]], int]
 
 
-def recovered(state: dict[str, bytes], mode: str = "torn") -> Recovered:
+def recovered(state: dict[str, bytes], mode: str = "torn", through: Through = as_it_is) -> Recovered:
     """The entries and the last id of a log in this state; it has the same when opened again, and goes on."""
     disk = FakeDirectory(state)
-    with open_log(disk, mode=mode) as log:
+    with open_log(through(disk), mode=mode) as log:
         entries = list(log.replay())
         assert log.entry_count() == len(entries)
         last = log.last_id
         assert log.append(b"new") == last + 1
-    with open_log(FakeDirectory(disk.files())) as log:
+    with open_log(through(FakeDirectory(disk.files()))) as log:
         assert log.cut is None
         assert list(log.replay()) == [*entries, (last + 1, b"new")]
     return entries, last
@@ -156,7 +169,7 @@ def crash_everywhere(run: Run, known: Known, begin: int = 0) -> int:
             count += 1
             key = tuple(sorted(state.items()))
             if key not in known:
-                known[key] = recovered(state)
+                known[key] = recovered(state, through=run.through)
             entries, last = known[key]
             check(entries, before, last)
     return count
