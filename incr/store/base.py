@@ -173,7 +173,7 @@ def read_base(path: str, content: bytes) -> Base:
     """
     data = memoryview(content)
     header, checksum = unpack_header(path, data)
-    footer = unpack_footer(path, data)
+    footer = unpack_footer(path, data, len(data))
     contents = data[footer.offset : footer.offset + footer.length]
     if contents_digest(data[:HEADER_BYTES], contents, footer, checksum) != footer.digest:
         raise CorruptError(path, len(data) - FOOTER_BYTES, "the checksum of the table of contents differs")

@@ -24,6 +24,7 @@ __all__ = [
     "FOOTER_BYTES",
     "FORMAT",
     "HEADER_BYTES",
+    "MAGIC",
     "NO_STORE",
     "PROLOGUE_BYTES",
     "RAW",
@@ -53,7 +54,8 @@ RAW: Final = 0
 #: The store id of a file that stands on its own.
 NO_STORE: Final = bytes(16)
 
-_MAGIC: Final = b"\x89incr\r\n\x1a"
+#: Begins each base file, of all formats.
+MAGIC: Final = b"\x89incr\r\n\x1a"
 _END_MAGIC: Final = b"incr-end"
 #: How an encrypted file begins, whatever is in it.
 ENCRYPTED_MAGIC: Final = b"\x89ienc\r\n\x1a"
@@ -131,14 +133,14 @@ def block_place(section: int, stream: int, number: int, raw_bytes: int, codec: i
 # --- header -------------------------------------------------------------------------------------------------------
 
 
-def pack_prologue(magic: bytes, checksum: Checksum) -> bytes:
+def pack_prologue(magic: bytes, checksum: Checksum, format_number: int = FORMAT) -> bytes:
     """The first 16 bytes of any file."""
-    prologue = _PROLOGUE.pack(magic, FORMAT, checksum.kind, 0)
+    prologue = _PROLOGUE.pack(magic, format_number, checksum.kind, 0)
     return prologue + _CRC.pack(crc32(prologue))
 
 
 # spec: base.version
-def unpack_prologue(path: str, data: memoryview, magic: bytes) -> Checksum:
+def unpack_prologue(path: str, data: memoryview, magic: bytes, supported: int = FORMAT) -> Checksum:
     """What the rest of a file with these first 16 bytes is to be checked with; *data* has them.
 
     Raises:
@@ -154,8 +156,8 @@ def unpack_prologue(path: str, data: memoryview, magic: bytes) -> Checksum:
         raise CorruptError(path, 0, "does not begin like a file of incr")
     if _CRC.unpack_from(data, _PROLOGUE.size)[0] != crc32(prologue):
         raise CorruptError(path, _PROLOGUE.size, "the checksum of the first bytes differs")
-    if found != FORMAT:
-        raise VersionError(path, found, FORMAT)
+    if found != supported:
+        raise VersionError(path, found, supported)
     if kind not in (XXH3, BLAKE2B) or zero:
         raise CorruptError(path, 10, f"names an unknown checksum ({kind}, {zero})")
     checksum = checksum_of_kind(kind)
@@ -167,7 +169,7 @@ def unpack_prologue(path: str, data: memoryview, magic: bytes) -> Checksum:
 def pack_header(header: Header, checksum: Checksum) -> bytes:
     """The first 64 bytes of a file."""
     identity = _IDENTITY.pack(header.store_id, header.generation, header.revision, 0)
-    start = pack_prologue(_MAGIC, checksum) + identity
+    start = pack_prologue(MAGIC, checksum) + identity
     return start + checksum.digest(b"", start)
 
 
@@ -181,7 +183,7 @@ def unpack_header(path: str, data: memoryview) -> tuple[Header, Checksum]:
     """
     if len(data) < HEADER_BYTES:
         raise CorruptError(path, len(data), f"ends within its header; {HEADER_BYTES} bytes are the least")
-    checksum = unpack_prologue(path, data, _MAGIC)
+    checksum = unpack_prologue(path, data, MAGIC)
     end = HEADER_BYTES - DIGEST_BYTES
     if checksum.digest(b"", data[:end]) != bytes(data[end:HEADER_BYTES]):
         raise CorruptError(path, end, "the header's checksum differs")
@@ -281,16 +283,16 @@ def pack_footer(header: bytes, contents: bytes, offset: int, checksum: Checksum)
 
 
 # spec: base.footer
-def unpack_footer(path: str, data: memoryview) -> Footer:
-    """Where the table of contents is; the digest is for the caller to compare."""
-    start = len(data) - FOOTER_BYTES
-    if start < HEADER_BYTES or bytes(data[-len(_END_MAGIC) :]) != _END_MAGIC:
+def unpack_footer(path: str, end: memoryview, size: int) -> Footer:
+    """Where the table of contents is in a file of *size* bytes with this *end*; its digest is not compared yet."""
+    start = size - FOOTER_BYTES
+    if start < HEADER_BYTES or bytes(end[-len(_END_MAGIC) :]) != _END_MAGIC:
         raise CorruptError(path, max(0, start), "does not end with a footer: it is cut short, or was never finished")
-    offset, length = _FOOTER.unpack_from(data, start)
+    footer = end[-FOOTER_BYTES:]
+    offset, length = _FOOTER.unpack_from(footer)
     if offset < HEADER_BYTES or offset + length != start:
         raise CorruptError(path, start, "the footer does not point at the table of contents")
-    digest_at = start + _FOOTER.size
-    return Footer(offset, length, bytes(data[digest_at : digest_at + DIGEST_BYTES]))
+    return Footer(offset, length, bytes(footer[_FOOTER.size : _FOOTER.size + DIGEST_BYTES]))
 
 
 def contents_digest(header: Buffer, contents: Buffer, footer: Footer, checksum: Checksum) -> bytes:

@@ -100,6 +100,11 @@ class Model:
         """The rows that depend on this one, ascending."""
         return sorted(other for other, (row, _) in self.rows.items() if number in row.dependencies)
 
+    def whole(self) -> Delta:
+        """One delta with all that is there."""
+        sections = list(self.sections.values())
+        return Delta(self.revision, sections, self.classes, self.next_page, self.rows, [], [], [])
+
     def delta(self, step: Step) -> Delta:
         """The delta that the step means now; the model has it from then on."""
         return _DeltaMaker(self, step).delta()

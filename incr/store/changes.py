@@ -1,0 +1,96 @@
+"""What an overlay changes in a base, by page.
+
+Law: a page that is not named here has in the next base the rows that it has now, with the same contents and the same
+dependents. Of the old base only pages are read in which a row is changed or removed.
+
+Keeps: paged.copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import final
+
+from incr.store.checksum import Checksum
+from incr.store.index import hash_of
+from incr.store.overlay import Overlay, Stamp
+from incr.store.paged import Page, PagedBase
+from incr.store.rows import PAGE_ROWS, Content, Row
+
+__all__ = ["Changes", "PageChange"]
+
+
+@final
+class PageChange:
+    """What changes in one page; rows by their numbers in it."""
+
+    __slots__ = ("dependents", "removed", "rows", "stamps")
+
+    def __init__(self) -> None:
+        #: New rows and changed ones, in order.
+        self.rows: dict[int, tuple[Row, Content | None]] = {}
+        #: Rows that were there.
+        self.removed: set[int] = set()
+        self.stamps: dict[int, Stamp] = {}
+        #: Rows that other rows depend on than before.
+        self.dependents: set[int] = set()
+
+
+@final
+class Changes:
+    """All that is different in the next base."""
+
+    __slots__ = ("_checksum", "_old", "added", "dropped", "pages")
+
+    def __init__(self, old: PagedBase | None, overlay: Overlay, checksum: Checksum) -> None:
+        self._old = old
+        self._checksum = checksum
+        self.pages: dict[int, PageChange] = {}
+        #: Hashes and rows that come into the index.
+        self.added: list[tuple[int, int]] = []
+        #: Hashes and rows that leave it.
+        self.dropped: list[tuple[int, int]] = []
+        concerned: set[int] = set()
+        for number, page, members in self._by_page(overlay.rows):
+            self._take_rows(number, page, members, overlay, concerned)
+        for number, page, members in self._by_page(overlay.removed):
+            if page is not None:
+                self._take_removed(number, page, members, concerned)
+        for number, stamp in overlay.stamps.items():
+            self._page(number // PAGE_ROWS).stamps[number % PAGE_ROWS] = stamp
+        for number in concerned:
+            self._page(number // PAGE_ROWS).dependents.add(number % PAGE_ROWS)
+
+    def _by_page(self, numbers: Iterable[int]) -> Iterator[tuple[int, Page | None, list[int]]]:
+        for number, members in groupby(sorted(numbers), lambda row: row // PAGE_ROWS):
+            yield number, None if self._old is None else self._old.page(number), list(members)
+
+    def _take_rows(
+        self, number: int, page: Page | None, members: list[int], overlay: Overlay, concerned: set[int]
+    ) -> None:
+        rows = self._page(number).rows
+        for member in members:
+            rows[member % PAGE_ROWS] = overlay.rows[member]
+            row = overlay.rows[member][0]
+            index = -1 if page is None else page.head.index(member % PAGE_ROWS)
+            if page is None or index < 0:
+                self.added.append((hash_of(self._checksum, row.section, row.key), member))
+                concerned.update(row.dependencies)
+            else:
+                concerned.update(set(row.dependencies) ^ set(page.head.dependencies(index)))
+
+    def _take_removed(self, number: int, page: Page, members: list[int], concerned: set[int]) -> None:
+        for member in members:
+            index = page.head.index(member % PAGE_ROWS)
+            if index >= 0:
+                self._page(number).removed.add(member % PAGE_ROWS)
+                key = bytes(page.head.key(index))
+                self.dropped.append((hash_of(self._checksum, page.head.section, key), member))
+                concerned.update(page.head.dependencies(index))
+
+    def _page(self, number: int) -> PageChange:
+        change = self.pages.get(number)
+        if change is None:
+            change = self.pages[number] = PageChange()
+        return change
