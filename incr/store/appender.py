@@ -4,12 +4,13 @@ Law: a frame is written whole or taken back. Nothing is said to be on the disk t
 begun when everything in the old one is on the disk, and is written to when its header and its name are. After a failed
 sync nothing is known about the disk any more: the log is broken from then on.
 
-Keeps: log.append, log.rotate, log.synced, log.broken, log.seal, log.prune.
+Keeps: log.append, log.rotate, log.room, log.synced, log.broken, log.seal, log.prune.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, final
@@ -48,8 +49,8 @@ class Limits(NamedTuple):
     """Sizes in bytes."""
 
     segment_bytes: int = SEGMENT_BYTES
-    #: Have room for a whole segment when it is begun.
-    preallocate: bool = False
+    #: How much room is made in advance at a time, so that a sync need not write down a new length; 0: none.
+    preallocate: int = 0
 
 
 @final
@@ -66,6 +67,7 @@ class Appender:
         "_limits",
         "_parts",
         "_random",
+        "_room",
         "_sealed",
         "_store_id",
         "_why_broken",
@@ -88,6 +90,8 @@ class Appender:
         self._parts = list(found.parts)
         self._file: File | None = None
         self._chain: Chain | None = None
+        #: Up to where in the file room was made; what lies there and was not written is zeros.
+        self._room = 0
         self._why_broken: StoreBrokenError | None = None
         newest = found.parts[-1].header if found.parts else None
         self._store_id = newest.store_id if newest else random(_STORE_ID_BYTES)
@@ -237,6 +241,8 @@ class Appender:
         header = self._chain.pack(offset, FrameHeader(kind, len(payload), entries, next_id, self.synced_through))
         new_link = self._chain.link(link, header, payload)
         frame = b"".join((header, payload, new_link))
+        if kind == ENTRIES and self._limits.preallocate and offset + len(frame) > self._room:
+            self._make_room(self._file, offset + len(frame))
         try:
             with explained(self.path, "written"):
                 write_whole(self._file, frame, offset)
@@ -248,10 +254,21 @@ class Appender:
 
     # spec: log.append
     def _take_back(self, file: File, offset: int, error: StoreError) -> None:
+        self._room = offset
         try:
             file.truncate(offset)
         except OSError as second:
             raise self.break_down(f"{error.message}; nor could what was written be taken back ({second})") from error
+
+    # spec: log.room
+    def _make_room(self, file: File, end: int) -> None:
+        """Make room for what ends at *end*, and for more, but for no more than the segment may get."""
+        step = self._limits.preallocate
+        room = max(end, min(end + step - end % step, self._limits.segment_bytes))
+        self._room = sys.maxsize  # where it cannot be made it is not tried again in this segment
+        with suppress(OSError):  # it is an optimisation: the write says if there is none
+            file.allocate(room)
+            self._room = room
 
     def _is_full(self, more: int) -> bool:
         return self._at.offset > SEGMENT_HEADER_BYTES and self._at.offset + more > self._limits.segment_bytes
@@ -276,6 +293,7 @@ class Appender:
         self._file = file
         _, self._chain = unpack_segment_header(path, number, memoryview(packed))
         self._at = Position(len(packed), self._chain.first_link, self._at.next_id)
+        self._room = 0
         self._parts.append(Part(number, header, len(packed)))
         self._or_break(file.sync, "synced")
         self._or_break(self._directory.sync, "synced")
@@ -287,9 +305,6 @@ class Appender:
             self._directory.unlink(name)
             file = self._directory.create(name)
         try:
-            if self._limits.preallocate:
-                with suppress(OSError):  # it is an optimisation
-                    file.allocate(self._limits.segment_bytes)
             write_whole(file, packed, 0)
         except OSError:
             file.close()
@@ -298,12 +313,14 @@ class Appender:
             raise
         return file
 
+    # spec: log.room
     def _cut_room(self) -> None:
-        """Give back what was allocated and not used."""
+        """Give back what was not used."""
         assert self._file is not None
-        if self._limits.preallocate:
+        if self._room > self._at.offset:
             with explained(self.path, "shortened"):
                 self._file.truncate(self._at.offset)
+            self._room = self._at.offset
 
     # spec: log.broken
     def _or_break(self, call: Callable[[], None], action: str) -> None:

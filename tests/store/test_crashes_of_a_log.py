@@ -6,7 +6,7 @@ import pytest
 
 from incr import CorruptError
 from incr.testing import Crashed, FakeDirectory
-from log_workloads import Known, Run, check, crash_everywhere, open_log, recovered, workloads
+from log_workloads import LIMITS, Known, Run, check, crash_everywhere, open_log, recovered, workloads
 
 
 @pytest.mark.spec("log.recover", "log.synced", "log.batch", "log.rotate", "log.prune", "log.append")
@@ -20,6 +20,20 @@ def test_every_crash_of_every_short_workload() -> None:
         run.close()
         states += crash_everywhere(run, known)
     assert (states > 50_000, len(known) > 3_000) == (True, True)
+
+
+@pytest.mark.spec("log.room", "log.recover")
+def test_every_crash_of_workloads_with_room_made_in_advance() -> None:
+    states = 0
+    known: Known = {}
+    for steps in workloads(2):
+        run = Run(limits=LIMITS._replace(preallocate=100))
+        for step in steps:
+            run.do(step)
+        assert run.disk.counts.get("allocate") or "synced" not in steps
+        run.close()
+        states += crash_everywhere(run, known)
+    assert (states > 5_000, len(known) > 1_000) == (True, True)
 
 
 @pytest.mark.spec("log.recover", "log.rollback")

@@ -268,7 +268,7 @@ def test_a_damaged_log_can_be_taken_back() -> None:
 def test_a_log_with_room_made_in_advance() -> None:
     disk = FakeDirectory()
     for _ in range(3):
-        log = Log(encrypted(disk), encode=bytes, decode=bytes, limits=Limits(segment_bytes=700, preallocate=True))
+        log = Log(encrypted(disk), encode=bytes, decode=bytes, limits=Limits(segment_bytes=700, preallocate=300))
         for _ in range(10):
             log.append(entry(log.last_id + 1))
         files = disk.files()

@@ -16,7 +16,7 @@ from log_workloads import Known, Moment, check, entry, open_log, recovered
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE]
 STEPS = ["synced", "batch", "reopen", "unsynced", "batch", "synced", "prune", "reopen", "unsynced", "reopen"]
-LIMITS = Limits(segment_bytes=330, preallocate=True)
+LIMITS = Limits(segment_bytes=330, preallocate=150)
 
 
 class FaultyRun:

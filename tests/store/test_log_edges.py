@@ -267,22 +267,53 @@ def test_a_closed_log_is_on_the_disk_as_it_is() -> None:
         assert run.acknowledged == run.attempted
 
 
-@pytest.mark.spec("log.rotate", "log.seal")
+@pytest.mark.spec("log.room", "log.seal")
 def test_room_is_made_in_advance_and_given_back() -> None:
     disk = FakeDirectory()
-    limits = Limits(segment_bytes=300, preallocate=True)
+    limits = Limits(segment_bytes=600, preallocate=250)
+    name = "log-0000000000000001.incr"
     log = open_log(disk, limits)
-    log.append(entry(1))
-    assert len(disk.files()["log-0000000000000001.incr"]) == 300
+    sizes = []
+    for number in range(1, 9):
+        log.append(entry(number))
+        sizes.append(len(disk.files()[name]))
+    assert sizes == [250, 250, 500, 500, 500, 500, 600, 600]
+    assert disk.counts["allocate"] == 3
     killed = FakeDirectory(disk.files())
     log.flush()
-    for number in range(2, 6):
-        log.append(entry(number))
-    assert len(disk.files()["log-0000000000000001.incr"]) < 300
+    log.append(entry(9))
+    assert len(disk.files()[name]) == 96 + sum(48 + 4 + len(entry(number)) for number in range(1, 9))
     log.close()
-    assert all(len(content) < 300 for content in disk.files().values())
+    assert len(disk.files()["log-0000000000000002.incr"]) == 96 + 48 + 4 + len(entry(9)) + 48
     with open_log(killed, limits) as log:
-        assert (log.cut, log.entry_count()) == (None, 1)
+        assert (log.cut, log.entry_count()) == (None, 8)
+        log.append(entry(9))
+    # A frame that is longer than a segment has the room that it needs.
+    disk = FakeDirectory()
+    with open_log(disk, limits) as log:
+        log.append(bytes(1000))
+        assert len(disk.files()[name]) == 96 + 48 + 4 + 1000
+
+
+@pytest.mark.spec("log.room")
+def test_room_that_cannot_be_made_is_not_needed() -> None:
+    disk = FakeDirectory()
+    disk.fail("allocate", errno.EOPNOTSUPP, times=None)
+    limits = Limits(segment_bytes=300, preallocate=100)
+    with open_log(disk, limits) as log:
+        for number in range(1, 9):
+            log.append(entry(number))
+        assert disk.counts["allocate"] == len(log.segment_ranges()) > 1
+    # After a write that failed there is none.
+    disk = FakeDirectory()
+    with open_log(disk, Limits(preallocate=300)) as log:
+        log.append(entry(1))
+        disk.fail("pwrite", errno.ENOSPC)
+        with pytest.raises(StoreError, match="No space"):
+            log.append(entry(2))
+        assert len(disk.files()["log-0000000000000001.incr"]) < 200
+        log.append(entry(2))
+        assert disk.counts["allocate"] == 2
 
 
 @pytest.mark.spec("log.rotate")

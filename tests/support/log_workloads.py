@@ -50,10 +50,15 @@ class Run:
     """A workload on a fake disk, and what was known at each of its moments."""
 
     def __init__(
-        self, disk: FakeDirectory | None = None, known: Moment | None = None, through: Through = as_it_is
+        self,
+        disk: FakeDirectory | None = None,
+        known: Moment | None = None,
+        through: Through = as_it_is,
+        limits: Limits = LIMITS,
     ) -> None:
         self.disk = disk or FakeDirectory()
         self.through = through
+        self.limits = limits
         self.place = through(self.disk)
         self.moments: list[Moment] = []
         _, self.acknowledged, self.attempted, self.pruned, _ = known or Moment(0, 0, 0, 0, ())
@@ -62,7 +67,7 @@ class Run:
         self.log = self.opened()
 
     def opened(self) -> Log[bytes]:
-        return open_log(self.place)
+        return open_log(self.place, self.limits)
 
     def note(self) -> None:
         self.moments.append(
