@@ -120,6 +120,10 @@ class Twins:
 
     def _original(self, ingredient: Any, key: Any) -> Node | None:
         origin, index = self.origin, ingredient.index
+        if type(key) is Node:  # what is collected for a call is known by the call's node: there by theirs
+            key = self._original(key.ingredient, key.key)
+            if key is None:
+                return None
         if self.kin.origin is None and not (
             index < len(origin.ingredients) and origin.ingredients[index] is ingredient
         ):
@@ -173,7 +177,7 @@ class Twins:
         elif kind == "component":
             return None
         else:
-            row = graph.table(ingredient).get(self.known.get(node.key) if is_collection(node) else node.key)
+            row = graph.table(ingredient).get(self.at_hand(node.key) if is_collection(node) else node.key)
             if row is None:
                 return self._slot(node) if kind == "input" else None
             own = row
@@ -322,6 +326,8 @@ class Twins:
             own.cause = dependencies[0] if dependencies else None
             return
         moved = [item for item in dependencies if item.suspects is not None or self._changed_at(item) > base]
+        if not moved and is_collection(own):  # other pushes change no value: has the fork looked at what is below?
+            moved = [item for item in dependencies if item.valid_from > base]
         own.valid_from = base
         if moved:
             own.valid_to = base + 1

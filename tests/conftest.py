@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Random tests say how to repeat a failure (a blob, or the seed in pytest's header), and never depend on the clock.
+# The first failure is reported as it was found: shrinking takes minutes, and a test that is still at it when its time
+# is up would not even say what has failed. For a small example of a failure, begin from the one that was found last:
+# INCR_HYPOTHESIS_PROFILE=shrink pytest --timeout=0 tests/properties/test_….py
 settings.register_profile(
-    "ci", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci",
+    max_examples=60,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("shrink", parent=settings.get_profile("ci"), phases=tuple(Phase))
 settings.register_profile(
     "deep",
-    parent=settings.get_profile("ci"),
+    parent=settings.get_profile("shrink"),
     max_examples=5_000,
     stateful_step_count=100,  # some 300,000 steps of the state machine in all
     suppress_health_check=list(HealthCheck),
