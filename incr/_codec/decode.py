@@ -59,6 +59,20 @@ class Decoder:
             UnknownTypeError: a class in it is not declared by this program, or has another shape by now.
             ValueError: the bytes are not a value.
         """
+        tree = self.tree(data)
+        try:
+            return self._raise(tree, 0)
+        except ValueError:
+            raise
+        except Exception as error:  # a part of the wrong type, a key that is not hashable, a date that does not exist
+            raise ValueError(f"not a stored value: {type(error).__name__}: {error}") from error
+
+    def tree(self, data: bytes | memoryview) -> Any:
+        """The items that the bytes are made of, as cbor2 has them.
+
+        Raises:
+            ValueError: the bytes are not a single item, or have tags.
+        """
         data = bytes(data)
         if len(data.translate(None, _TAG_BYTES)) != len(data):
             _refuse_tags(data)
@@ -68,12 +82,7 @@ class Decoder:
             raise ValueError(f"not a stored value: {error}") from error
         if type(tree) is not list or len(tree) != 2 or type(tree[1]) is not int or tree[1] != _END_NUMBER:
             raise ValueError("not a stored value: its bytes go on behind it")
-        try:
-            return self._raise(tree[0], 0)
-        except ValueError:
-            raise
-        except Exception as error:  # a part of the wrong type, a key that is not hashable, a date that does not exist
-            raise ValueError(f"not a stored value: {type(error).__name__}: {error}") from error
+        return tree[0]
 
     def _raise(self, item: Any, depth: int) -> Any:
         kind = type(item)

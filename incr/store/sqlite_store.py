@@ -198,6 +198,11 @@ class SqliteStore:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Never: SQLite makes its own."""
+        return False
+
     # spec: sqlite.group
     def append(self, delta: Delta, told: Told | None = None) -> int:
         """Take a delta; its number. Without *told* it waits for the commit."""
@@ -261,6 +266,31 @@ class SqliteStore:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
             connection.execute("PRAGMA optimize").fetchall()
+        if progress is not None:
+            progress(1, 1)
+
+    def compact(self) -> None:
+        """Let SQLite write the whole file anew, without holes.
+
+        Raises:
+            StoreError: it cannot be written, or somebody reads it; it is as it was.
+        """
+        with self._connected("written", to_write=True) as connection:
+            self._commit(connection, sync=True)
+            connection.execute("VACUUM")
+        self.checkpoint()
+
+    # spec: sqlite.checked
+    def verify(self, progress: Progress | None = None) -> None:
+        """Have SQLite look at all of the file's pages and indexes. What is in the records is not looked at.
+
+        Raises:
+            CorruptError: something is wrong.
+        """
+        with self._connected("read") as connection:
+            found = [text for (text,) in _all(connection, "PRAGMA integrity_check(1)")]
+        if found != [b"ok"]:
+            raise self._records.damaged(f"SQLite's own check says: {b'; '.join(found).decode(errors='replace')}")
         if progress is not None:
             progress(1, 1)
 

@@ -30,7 +30,7 @@ FLOORS: list[list[str]] = [
         "_turns",
     ],
     ["_codec", "_concurrent", "_events", "_node", "store"],
-    ["_checks", "_history", "_kin", "_listeners", "_log", "_pushes", "_recovery", "_signature", "codec"],
+    ["_checks", "_history", "_kin", "_listeners", "_log", "_pushes", "_recovery", "_signature", "codec", "maintenance"],
     ["_collected", "_invariant", "_memory", "_state", "_stream", "_suspicion", "_vacant"],
     ["_graph"],
     ["_component"],

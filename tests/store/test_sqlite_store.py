@@ -274,6 +274,26 @@ def test_a_checkpoint_brings_everything_into_the_file(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.spec("sqlite.levels")
+def test_compacting_gives_room_back(path: Path) -> None:
+    store = SqliteStore.open(path)
+    store.append(first())
+    for size in (2_000_000, 0):
+        rows = {257: (Row(1, b"a", 2, 2, GOOD, (0, 1)), Content(bytes(size), b""))}
+        store.append(nothing(3)._replace(rows=rows))
+    store.checkpoint()
+    before = path.stat().st_size
+    store.compact()
+    assert path.stat().st_size < before / 10
+    assert store.content(0) == Content(b"value 0", b"")
+    assert not store.wants_checkpoint
+    store.close()
+    again = SqliteStore.open(path)
+    assert (again.head().last, list(again.dependents(0))) == (3, [257, 258])
+    again.verify(lambda done, total: None)
+    again.close()
+
+
 @pytest.mark.spec("sqlite.readers")
 def test_a_reader_sees_the_store_as_it_was_when_it_was_opened(filled: Path) -> None:
     writer = SqliteStore.open(filled)
