@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import final
 
 from incr.store.checksum import Checksum
-from incr.store.index import hash_of
+from incr.store.index import entry_of, hash_of
 from incr.store.overlay import Overlay, Stamp
 from incr.store.paged import Page, PagedBase
 from incr.store.rows import PAGE_ROWS, Content, Row
@@ -47,11 +47,12 @@ class Changes:
         self._old = old
         self._checksum = checksum
         self.pages: dict[int, PageChange] = {}
-        #: Hashes and rows that come into the index.
-        self.added: list[tuple[int, int]] = []
-        #: Hashes and rows that leave it.
-        self.dropped: list[tuple[int, int]] = []
-        concerned: set[int] = set()
+        #: What comes into the index.
+        self.added: list[int] = []
+        #: What leaves it.
+        self.dropped: set[int] = set()
+        # Without rows that change, whatever the new ones depend on has other dependents now, and nothing else.
+        concerned: set[int] = set(overlay.users) if old is None else set()
         for number, page, members in self._by_page(overlay.rows):
             self._take_rows(number, page, members, overlay, concerned)
         for number, page, members in self._by_page(overlay.removed):
@@ -75,8 +76,9 @@ class Changes:
             row = overlay.rows[member][0]
             index = -1 if page is None else page.head.index(member % PAGE_ROWS)
             if page is None or index < 0:
-                self.added.append((hash_of(self._checksum, row.section, row.key), member))
-                concerned.update(row.dependencies)
+                self.added.append(entry_of(hash_of(self._checksum, row.section, row.key), member))
+                if self._old is not None:
+                    concerned.update(row.dependencies)
             else:
                 concerned.update(set(row.dependencies) ^ set(page.head.dependencies(index)))
 
@@ -86,7 +88,7 @@ class Changes:
             if index >= 0:
                 self._page(number).removed.add(member % PAGE_ROWS)
                 key = bytes(page.head.key(index))
-                self.dropped.append((hash_of(self._checksum, page.head.section, key), member))
+                self.dropped.add(entry_of(hash_of(self._checksum, page.head.section, key), member))
                 concerned.update(page.head.dependencies(index))
 
     def _page(self, number: int) -> PageChange:

@@ -18,6 +18,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 XXH3: Final = 1
 BLAKE2B: Final = 2
 DIGEST_BYTES: Final = 8
+#: To put so many bytes behind others is faster than to digest them one after the other.
+_SHORT: Final = 1_000
 
 
 class Checksum(NamedTuple):
@@ -42,11 +44,13 @@ def checksum_of_kind(kind: int) -> Checksum | None:
 
 def _xxh3() -> Checksum | None:
     try:
-        from xxhash import xxh3_64
+        from xxhash import xxh3_64, xxh3_64_digest
     except ImportError:
         return None
 
     def digest(place: bytes, content: Buffer) -> bytes:
+        if len(content) <= _SHORT:
+            return xxh3_64_digest(place + content)
         state = xxh3_64(place)
         state.update(content)
         return state.digest()

@@ -16,7 +16,7 @@ from incr._errors import CorruptError
 from incr.store.checksum import Buffer, Checksum
 from incr.store.columns import pack_numbers, unpack_numbers
 
-__all__ = ["ENTRY_BYTES", "Bucket", "bucket_of", "buckets_for", "hash_of", "pack_bucket"]
+__all__ = ["ENTRY_BYTES", "Bucket", "bucket_of", "buckets_for", "entry_of", "hash_in", "hash_of", "pack_bucket"]
 
 #: Hash 8, row 4.
 ENTRY_BYTES: Final = 12
@@ -25,6 +25,8 @@ _USUAL: Final = 256
 _FEWEST: Final = 64
 _MOST: Final = 512
 _HASH_BITS: Final = 64
+_ROW_BITS: Final = 32
+_ROW_MASK: Final = (1 << _ROW_BITS) - 1
 _SECTION: Final = Struct("<I")
 
 
@@ -78,12 +80,23 @@ class Bucket:
             yield self.rows[at]
             at += 1
 
-    def entries(self) -> Iterator[tuple[int, int]]:
-        """Hashes and rows."""
-        return zip(self.hashes, self.rows, strict=True)
+    def entries(self) -> Iterator[int]:
+        """Hashes and rows, each as one number."""
+        return map(entry_of, self.hashes, self.rows)
 
 
-def pack_bucket(entries: Iterable[tuple[int, int]]) -> bytes:
-    """A bucket of these hashes and rows."""
+def entry_of(hashed: int, row: int) -> int:
+    """An entry as one number, which sorts by the hash; many of these cost less than as many pairs."""
+    return hashed << _ROW_BITS | row
+
+
+def hash_in(entry: int) -> int:
+    """The hash of an entry."""
+    return entry >> _ROW_BITS
+
+
+def pack_bucket(entries: Iterable[int]) -> bytes:
+    """A bucket of these entries."""
     ordered = sorted(entries)
-    return pack_numbers("Q", [hashed for hashed, _ in ordered]) + pack_numbers("I", [row for _, row in ordered])
+    hashes = [entry >> _ROW_BITS for entry in ordered]
+    return pack_numbers("Q", hashes) + pack_numbers("I", [entry & _ROW_MASK for entry in ordered])

@@ -116,12 +116,20 @@ class Overlay:
             self._unlink(number, before[0])
             content = before[1] if content is None else content
         self.stamps.pop(number, None)
-        # The caller may go on with its list.
-        row = row._replace(dependencies=tuple(row.dependencies))
+        dependencies = row.dependencies
+        if type(dependencies) is not tuple:
+            # The caller may go on with its list.
+            dependencies = tuple(dependencies)
+            row = row._replace(dependencies=dependencies)
         self.rows[number] = (row, content)
         self.keys[row.section, row.key] = number
-        for dependency in row.dependencies:
-            self.users.setdefault(dependency, set()).add(number)
+        users = self.users
+        for dependency in dependencies:
+            there = users.get(dependency)
+            if there is None:
+                users[dependency] = {number}
+            else:
+                there.add(number)
 
     def _stamp(self, number: int, stamp: Stamp) -> None:
         there = self.rows.get(number)

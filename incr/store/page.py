@@ -142,7 +142,7 @@ def pack_head(rows: dict[int, HeadRow]) -> bytes:
     return b"".join(
         [
             bytes(rows),
-            bytes(flags),
+            pack_numbers("B", flags),
             pack_numbers("q", changed),
             pack_numbers("q", valid),
             pack_numbers("I", map(len, keys)),

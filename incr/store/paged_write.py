@@ -21,7 +21,7 @@ from incr.store.changes import Changes
 from incr.store.checksum import preferred_checksum
 from incr.store.contents import BUCKET_ENTRY, PAGE_ENTRY, BaseHeader, pack_base_header, pack_table
 from incr.store.directory import Directory, File, explained, write_whole
-from incr.store.index import bucket_of, buckets_for, pack_bucket
+from incr.store.index import bucket_of, buckets_for, hash_in, pack_bucket
 from incr.store.layout import pack_footer
 from incr.store.overlay import Overlay
 from incr.store.paged import PagedBase
@@ -58,16 +58,20 @@ def write_base(
         StoreError: it could not be written; nothing has changed.
     """
     path = directory.path_of(name)
+    if old is not None and old.header.store_id != header.store_id:
+        raise StoreError(path, f"was to be made from a base of another store, {old.path}")
     checksum = preferred_checksum() if old is None else old.checksum
     zstd = Zstd(path) if compress else None
     with _temporary(directory, name) as file:
         out = _Out(path, file)
-        start = pack_base_header(header, checksum)
-        out.write(start)
         try:
+            start = pack_base_header(header, checksum)
+            out.write(start)
             made = _Maker(path, out, Proof(checksum, header.store_id), old, overlay, zstd, progress)
             made.write_pages()
             made.write_buckets()
+            if len(made.pages) > head.next_page * PAGE_ENTRY.size:
+                raise StoreError(path, f"was to get rows of a page when page {head.next_page} was not given out yet")
             table = pack_table(head, made.rows, bytes(made.pages), bytes(made.buckets))
         except (OverflowError, struct.error) as error:
             raise StoreError(path, f"was to get a number or a length that has no place in it: {error}") from error
@@ -239,11 +243,11 @@ class _Maker:
         """All buckets, in order."""
         count = self._bucket_count
         pages = len(self.pages) // PAGE_ENTRY.size
-        added: dict[int, list[tuple[int, int]]] = {}
+        added: dict[int, list[int]] = {}
         for entry in self._changes.added:
-            added.setdefault(bucket_of(entry[0], count), []).append(entry)
-        dropped = set(self._changes.dropped)
-        touched = {bucket_of(hashed, count) for hashed, _ in dropped}
+            added.setdefault(bucket_of(hash_in(entry), count), []).append(entry)
+        dropped = self._changes.dropped
+        touched = {bucket_of(hash_in(entry), count) for entry in dropped}
         same = self._old is not None and self._old.table.buckets == count
         for number in range(count):
             if same and number not in added and number not in touched:
@@ -264,7 +268,7 @@ class _Maker:
             raise CorruptError(self._old.path, start, f"bucket {number} of the index does not check")
         return data, digest
 
-    def _old_entries(self, number: int, count: int) -> Iterator[tuple[int, int]]:
+    def _old_entries(self, number: int, count: int) -> Iterator[int]:
         """What the old base has of a bucket, if there were *count* of them."""
         if self._old is None:
             return
@@ -272,7 +276,7 @@ class _Maker:
         first = number * buckets // count
         for bucket in range(first, max(first + 1, (number + 1) * buckets // count)):
             for entry in self._old.bucket(bucket).entries():
-                if bucket_of(entry[0], count) == number:
+                if bucket_of(hash_in(entry), count) == number:
                     yield entry
 
     def _tell(self, done: int, total: int) -> None:

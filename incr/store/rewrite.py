@@ -22,7 +22,7 @@ from incr.store.layout import BLOCK_BYTES
 from incr.store.overlay import Overlay, with_stamp
 from incr.store.page import HeadRow, pack_dependents, pack_head
 from incr.store.paged import Page, PagedBase, Stream
-from incr.store.rows import PAGE_ROWS, Content
+from incr.store.rows import PAGE_ROWS
 
 __all__ = ["NewPage", "Pages", "Piece", "copied"]
 
@@ -97,6 +97,7 @@ class Pages:
         self, page: Page | None, before: dict[int, HeadRow], change: PageChange
     ) -> tuple[int, dict[int, HeadRow]]:
         """The section, and all rows of the page as its head will have them, in order."""
+        # All of a new page's rows are changed ones, and those are in order.
         rows = {local: row for local, row in before.items() if local not in change.removed}
         sections = {row.section for row, _ in change.rows.values()}
         if page is not None:
@@ -104,27 +105,33 @@ class Pages:
         if len(sections) > 1:
             raise StoreError(self._path, "was to get rows of two sections in one page")
         for local, (row, content) in change.rows.items():
-            lengths = before[local][5:] if content is None and local in before else _lengths(content)
-            rows[local] = (row.flags, row.changed_at, row.valid_from, row.key, row.dependencies, *lengths)
+            if content is not None:
+                value, pushes = len(content.value), len(content.pushes)
+            else:
+                value, pushes = before[local][5:] if local in before else (0, 0)
+            rows[local] = (row.flags, row.changed_at, row.valid_from, row.key, row.dependencies, value, pushes)
         for local, stamp in change.stamps.items():
             if local in rows:
                 flags, changed_at, valid_from, key, dependencies, value, pushes = rows[local]
                 flags, valid_from = with_stamp(flags, valid_from, stamp)
                 rows[local] = (flags, changed_at, valid_from, key, dependencies, value, pushes)
-        return sections.pop() if sections else 0, {local: rows[local] for local in sorted(rows)}
+        if before:
+            rows = {local: rows[local] for local in sorted(rows)}
+        return sections.pop() if sections else 0, rows
 
     def _dependents(
         self, number: int, page: Page | None, change: PageChange, rows: Mapping[int, HeadRow]
     ) -> list[Sequence[int]]:
         """What depends on each row."""
-        before = self._old_dependents(page)
+        before, first = self._old_dependents(page), number * PAGE_ROWS
         changed, removed, users = self._overlay.rows, self._overlay.removed, self._overlay.users
         dependents: list[Sequence[int]] = []
         for local in rows:
             there = before.get(local, ())
             if local in change.dependents:
-                kept = [other for other in there if other not in changed and other not in removed]
-                there = sorted([*kept, *users.get(number * PAGE_ROWS + local, ())])
+                now = users.get(first + local, ())
+                kept = [other for other in there if other not in changed and other not in removed] if there else ()
+                there = sorted([*kept, *now])
             dependents.append(there)
         return dependents
 
@@ -210,10 +217,6 @@ class Pages:
             return Piece(raw_block(self._proof, number, kind, part, raw), raw)
         block = Listed(kind, ZSTD, part, len(raw), len(stored), b"")
         return Piece(block._replace(digest=self._proof.of_block(number, block, stored)), stored)
-
-
-def _lengths(content: Content | None) -> tuple[int, int]:
-    return (0, 0) if content is None else (len(content.value), len(content.pushes))
 
 
 def _groups(path: str, page: Page) -> list[_Group]:
