@@ -11,6 +11,8 @@ nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+#: What tests/support/fuzz_targets.py has.
+FUZZED = ["segment", "whole", "table", "state", "base", "piece", "value", "encrypted"]
 
 
 def install(session: nox.Session, extras: str) -> None:
@@ -76,6 +78,16 @@ def stress(session: nox.Session) -> None:
     install(session, "test")
     seconds = {"INCR_STRESS_SECONDS": session.posargs[0] if session.posargs else "60"}
     session.run("pytest", "-s", "tests/properties/test_threads_at_once.py", env=seconds)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Readers of bytes under atheris: a target and options of libFuzzer, or all of them, a minute each."""
+    install(session, "test")
+    session.install("atheris>=3")
+    targets = [session.posargs] if session.posargs else [[name, "-max_total_time=60"] for name in FUZZED]
+    for target in targets:
+        session.run("python", "tests/fuzz/run.py", *target)
 
 
 @nox.session
