@@ -56,7 +56,7 @@ class Accumulator(Generic[T]):
 
     Args:
         name: what files and events call it. Two accumulators that are pushed to in one database and saved with it
-            cannot share it.
+            cannot share it, and a load takes pushes to a name that two of the program have for missing.
     """
 
     __slots__ = ("__orig_class__", "__weakref__", "_collections", "name")

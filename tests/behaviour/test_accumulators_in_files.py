@@ -204,6 +204,21 @@ def test_pushes_to_an_accumulator_that_is_gone_are_found_out_again(saved: Path) 
     db.check_invariant()
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_of_two_accumulators_of_one_name_neither_is_given_what_a_file_has(saved: Path, first: bool) -> None:
+    program, others = make(), list(incr.Accumulator[Mark]("marks")._collections)
+    db = incr.Database()
+    declared = [*others, *program.declared] if first else [*program.declared, *others]
+    assert load_graph(db._graph, saved, declared=declared)
+    with Recorder(db) as ran:
+        assert program.total(db) == 4
+        assert ran.take() == []
+        assert texts(program.marks.of(db, program.total)) == ["two", "three"]
+        assert ran.take() == ["words('a')", "words('b')", "marks.of('total')"]
+        assert program.report(db) == 2
+    db.check_invariant()
+
+
 def test_two_accumulators_of_one_name_cannot_be_saved(tmp_path: Path) -> None:
     first, second = incr.Accumulator[int]("same"), incr.Accumulator[int]("same")
 
