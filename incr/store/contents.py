@@ -178,10 +178,6 @@ class Table:
             raise CorruptError(self._path, self._offset, f"page {number} lies where it cannot be")
         return PageEntry(start, end, digest, section, blocks, rows) if rows else None
 
-    def packed_page(self, number: int) -> memoryview:
-        """The entry of a page as it stands in the table, but for where the page ends."""
-        return self._pages[number * PAGE_ENTRY.size + _END.size : (number + 1) * PAGE_ENTRY.size]
-
     def bucket(self, number: int) -> tuple[int, int, bytes]:
         """Where a bucket begins and ends, and its digest."""
         end, digest = BUCKET_ENTRY.unpack_from(self._buckets, number * BUCKET_ENTRY.size)

@@ -369,6 +369,31 @@ def test_a_base_that_is_closed_answers_no_more(tmp_path: Any) -> None:
         PagedBase.open(directory, "never there")
 
 
+@pytest.mark.spec("paged.bounded")
+def test_a_file_that_is_cut_while_it_is_open_is_damaged() -> None:
+    directory = MemoryDirectory()
+    base = base_of(directory, "base", HEAD_OF_ONE, None, overlay_of(ROWS))
+    file = directory.open("base")
+    file.truncate(100)
+    with pytest.raises(CorruptError, match="damaged at byte 100: ends where more should be"):
+        base.row(0)
+
+
+@pytest.mark.spec("paged.find", "paged.overlay")
+def test_what_is_said_about_a_row_that_is_not_there_changes_nothing() -> None:
+    base = base_of(MemoryDirectory(), "base", HEAD_OF_ONE, None, overlay_of(ROWS))
+    for number in (300, 5_000):
+        with pytest.raises(CorruptError, match=f"row {number} is not there"):
+            base.row(number)
+    overlay = Overlay()
+    overlay.apply(Delta(9, [], None, 8, {}, [299, 300], [301, 1_000], [302]))
+    overlay.apply(Delta(9, [], None, 8, {1: (ROWS[1][0]._replace(dependencies=[298, 700]), None)}, [], [], []))
+    new = base_of(MemoryDirectory(), "next", HEAD_OF_ONE, base, overlay)
+    new.verify()
+    assert [new.has(number) for number in (299, 300, 301, 302, 700, 1_000)] == [True, *[False] * 5]
+    assert (new.row(299).valid_from, new.row(1).dependencies, list(new.dependents(298))) == (9, (298, 700), [1, 299])
+
+
 @pytest.mark.spec("paged.open")
 def test_many_threads_read_one_base() -> None:
     directory = MemoryDirectory()
