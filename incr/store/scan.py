@@ -149,7 +149,8 @@ class Scan:
     def _skip(self) -> bool:
         """Go on behind what does not check if only entries are lost by it that do not matter."""
         for offset, header in self._headers_behind():
-            if header.first_id > self._covered + 1:
+            # Ids never go back; one that does is made up, and would bring back what stands before it.
+            if header.first_id > self._covered + 1 or header.first_id < self.at.next_id:
                 return False
             stored = bytes(self._data[offset - DIGEST_BYTES : offset])
             # If it is only the link before this frame that is damaged, the frame itself says what it was.

@@ -1,20 +1,10 @@
-"""Each sync, order, check and cap of the log, left out once: some test sees it.
-
-A mutant is a switch here, not in the product: a piece of a module's source and what stands there instead. The functions
-that come out differently get the other code for as long as the test runs.
-"""
+"""Each sync, order, check and cap of the log, left out once: some test sees it."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import NamedTuple
 
 import pytest
 
@@ -26,16 +16,7 @@ from incr.store.repair import recover
 from incr.store.writer import QUEUE_BYTES, Ticket, Writer
 from incr.testing import FakeDirectory
 from log_workloads import Run, crash_everywhere, open_log
-
-
-class Mutant(NamedTuple):
-    """What is left out, where, and who sees it."""
-
-    name: str
-    module: str
-    old: str
-    new: str
-    seen_by: str
+from mutants import Mutant, function_of, mutated, run
 
 
 def crashes(*steps: str) -> None:
@@ -477,52 +458,6 @@ FILES = {
 }
 
 
-def codes(code: CodeType) -> Iterator[CodeType]:
-    """The code of each function, at any depth."""
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from codes(constant)
-
-
-def functions(owner: ModuleType | type) -> Iterator[FunctionType]:
-    """The functions and methods that are written in a module."""
-    for value in list(vars(owner).values()):
-        found = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-        if isinstance(found, FunctionType):
-            yield inspect.unwrap(found)
-        elif inspect.isclass(value) and isinstance(owner, ModuleType) and value.__module__ == owner.__name__:
-            yield from functions(value)
-
-
-@contextmanager
-def mutated(mutant: Mutant) -> Iterator[int]:
-    """The product with one piece of its source replaced; how many functions came out differently."""
-    module = importlib.import_module(f"incr.store.{mutant.module}")
-    source = inspect.getsource(module)
-    assert source.count(mutant.old) == 1, f"{mutant.name}: the source has this {source.count(mutant.old)} times"
-    changed = {
-        code.co_qualname: code for code in codes(compile(source.replace(mutant.old, mutant.new), "mutant", "exec"))
-    }
-    kept = [(function, function.__code__) for function in functions(module) if function.__module__ == module.__name__]
-    count = 0
-    for function, code in kept:
-        other = changed[code.co_qualname]
-        if (other.co_code, other.co_names, text(other)) != (code.co_code, code.co_names, text(code)):
-            function.__code__ = other
-            count += 1
-    try:
-        yield count
-    finally:
-        for function, code in kept:
-            function.__code__ = code
-
-
-def text(code: CodeType) -> str:
-    """Its constants, without those that say where it is from."""
-    return repr([constant for constant in code.co_consts if not isinstance(constant, CodeType)])
-
-
 def look(mutant: Mutant, path: Path) -> None:
     """Run what is to see the mutant."""
     kind, _, what = mutant.seen_by.partition(":")
@@ -533,17 +468,8 @@ def look(mutant: Mutant, path: Path) -> None:
     if kind == "here":
         function: Callable[..., None] = globals()[name]
     else:
-        file = Path(__file__).with_name(f"{FILES[kind]}.py")
-        spec = importlib.util.spec_from_file_location(f"seen_{FILES[kind]}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        function = getattr(module, f"test_{name}")
-    with pytest.MonkeyPatch.context() as patch:
-        wanted = inspect.signature(function).parameters
-        given = eval(f"({arguments[:-1]},)", {"PATH": path}) if arguments else ()
-        function(*given, **({"monkeypatch": patch} if "monkeypatch" in wanted else {}))
+        function = function_of(Path(__file__).with_name(f"{FILES[kind]}.py"), name)
+    run(function, *(eval(f"({arguments[:-1]},)", {"PATH": path}) if arguments else ()))
 
 
 @pytest.mark.spec("log.synced", "log.rotate", "log.seal", "log.prune", "log.verdict", "log.recover", "log.chain")

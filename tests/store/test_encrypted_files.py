@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -210,11 +211,14 @@ def test_what_does_not_prove_itself_is_not_given_out() -> None:
     file = file_of(encrypted(disk))
     write_whole(file, b"fourth", file.size())
     assert content(disk.files()) == unknown + b"fourth"
+    file.truncate(11)
+    write_whole(file, b"F", 0)
+    assert content(disk.files()) == b"First" + b"\xdb" * 6
     file.truncate(7)
-    assert content(disk.files()) == b"first\xdb\xdb"
+    assert content(disk.files()) == b"First\xdb\xdb"
     file.truncate(5)
     write_whole(file, b"more", 5)
-    assert content(disk.files()) == b"firstmore"
+    assert content(disk.files()) == b"Firstmore"
 
 
 @pytest.mark.spec("crypto.damage")
@@ -271,7 +275,7 @@ def test_what_a_cut_has_left_behind_is_not_read() -> None:
 
 @pytest.mark.spec("crypto.damage")
 def test_a_record_that_is_older_than_the_gap_before_it_is_not_read() -> None:
-    disk = MemoryDirectory(written(b"1", b"2", b"3"))
+    disk = MemoryDirectory(written(b"a", b"b", b"c"))
     old = disk.files()["a"]
     last = CIPHER_HEADER_BYTES + 2 * (RECORD_BYTES + 1)
     file = file_of(encrypted(disk))
@@ -466,3 +470,50 @@ def test_an_encrypted_file_can_be_locked() -> None:
     one.unlock()
     assert other.lock()
     other.sync_data()
+
+
+@pytest.mark.spec("crypto.crash")
+def test_a_torn_tail_goes_before_something_is_written() -> None:
+    """Or what is written next could be torn, and what is behind it is not its own tail."""
+    files = written(b"first", b"a long one, of which the end is torn")
+    disk = MemoryDirectory({"a": files["a"][:-5]})
+    file = encrypted(disk).open("a")
+    file.truncate(file.size())
+    file.truncate(5)
+    write_whole(file, b"2", 5)
+    assert len(disk.files()["a"]) == CIPHER_HEADER_BYTES + 2 * RECORD_BYTES + 6
+    disk = MemoryDirectory({"a": files["a"] + b"garbage" * 90})
+    file = encrypted(disk).open("a")
+    write_whole(file, b"2", file.size())
+    assert len(disk.files()["a"]) == len(files["a"]) + RECORD_BYTES + 1
+    # Nor does room keep anything from being written, or from being given back.
+    file.allocate(5000)
+    write_whole(file, b"3", file.size())
+    assert len(disk.files()["a"]) > 5000
+    file.truncate(file.size())
+    assert len(disk.files()["a"]) == len(files["a"]) + 2 * (RECORD_BYTES + 1)
+    assert content(disk.files()).endswith(b"torn23")
+
+
+@pytest.mark.spec("crypto.crash")
+def test_a_full_disk_does_not_keep_a_file_from_being_cut() -> None:
+    disk = FakeDirectory()
+    file = encrypted(disk).create("a")
+    write_whole(file, b"first", 0)
+    before = disk.files()
+    write_whole(file, b"second", 5)
+    disk.shorten("pwrite")
+    disk.fail("pwrite", errno.ENOSPC, skip=1, times=None)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(file, b"third", 11)
+    file.truncate(5)
+    assert disk.files() == before
+
+
+@pytest.mark.spec("crypto.name")
+def test_a_file_that_was_renamed_and_cut_has_its_name() -> None:
+    disk = MemoryDirectory(written(b"first"))
+    directory = encrypted(disk)
+    directory.rename("a", "b")
+    directory.open("b").truncate(0)
+    assert content(disk.files(), "b") == b""

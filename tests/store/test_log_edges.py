@@ -15,6 +15,7 @@ from incr.store.lock import LOCK_NAME, Lock, _forget_all
 from incr.store.scan import Scan
 from incr.store.segment import (
     ENTRIES,
+    FRAME_BYTES,
     FRAME_MAGIC,
     SEAL,
     Chain,
@@ -186,6 +187,26 @@ def test_frames_that_check_and_make_no_sense() -> None:
         assert reason in str(scan.damage())
 
 
+@pytest.mark.spec("log.chain", "log.covered")
+def test_ids_never_go_back() -> None:
+    """Not even where somebody has made up a frame that stands behind a damaged one."""
+    checksum = preferred_checksum()
+    header = SegmentHeader(bytes(16), 1, 1, 1, bytes(16), bytes(8))
+    content = pack_segment_header(header, checksum)
+    chain = Chain(checksum, header, content[-8:])
+    link, payload = chain.first_link, join_entries([b"a"])
+    for first_id in (1, 2, 1):
+        front = chain.pack(len(content), FrameHeader(ENTRIES, len(payload), 1, first_id, 0))
+        link = chain.link(link, front, payload)
+        content += front + payload + link
+    size = FRAME_BYTES + len(payload)
+    damaged = bytearray(content)
+    damaged[-size - 10] ^= 1
+    scan = Scan("path", 1, bytes(damaged), 0)
+    assert [frame.first_id for frame in scan.frames()] == [1]
+    assert (scan.at.next_id, scan.torn()) == (2, True)
+
+
 @pytest.mark.spec("log.segment")
 def test_features_of_a_later_release_are_no_damage() -> None:
     checksum = preferred_checksum()
@@ -202,7 +223,7 @@ def test_entries_may_look_like_frames() -> None:
     disk = FakeDirectory()
     with open_log(disk) as log:
         log.append(FRAME_MAGIC * 4)
-        log.append(FRAME_MAGIC + bytes(100))
+        log.append(FRAME_MAGIC + b"\1" * 100)
         files = disk.files()
     name = max(files)
     with open_log(FakeDirectory({**files, name: files[name][:-3]})) as log:
