@@ -12,14 +12,13 @@ Keeps: memo.consistency, error.outcome, error.interrupt.
 
 from __future__ import annotations
 
-from _thread import RLock
 from time import perf_counter
 from typing import Any
 
 from incr._depth import DEPTH_STEP, stack_is_deep
 from incr._flight import hand_over, leave, tell_leader
 from incr._frame import Frame
-from incr._graph import CLOSED, Graph
+from incr._graph import CLOSED
 from incr._node import NEVER, Node
 from incr._outcome import NOT_OUTCOMES, abandon, conclude, failure, take
 from incr._running import running
@@ -35,7 +34,7 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     """
     at = view._at
     tables = at.tables
-    if tables is CLOSED or at.poison is not None:
+    if not tables or at.poison is not None:
         return None
     index = ingredient.index
     table = tables[index]
@@ -55,13 +54,21 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
         return None
     node = Node(ingredient, key)
     frame = node.flight = Frame(graph, at, node, parent, ())
+    lock = graph.lock
     try:
         if table.setdefault(key, node) is not node:
             return None  # another thread was faster
-        if not _hold(graph, frame):
-            with graph.lock:
+        try:
+            lock.acquire()  # a `with` costs three times as much
+            if at.tables is CLOSED and not at.users:
                 leave(frame)  # another thread has written before anybody held this revision
-            return None
+                return None
+            at.users, frame.held = at.users + 1, at
+        finally:
+            try:  # noqa: SIM105  # an interrupt may come while the lock is waited for; `suppress` takes too long
+                lock.release()
+            except RuntimeError:
+                pass
         frame.token = running.set(frame)
         frame.began = perf_counter()
         return frame
@@ -75,26 +82,6 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
         raise
 
 
-def _hold(graph: Graph, frame: Frame) -> bool:
-    """Bind the frame to its revision, unless that is over."""
-    at, lock = frame.at, graph.lock
-    try:
-        lock.acquire()  # here a `with` costs twice as much
-        if at.tables is CLOSED and not at.users:
-            return False
-        at.users, frame.held = at.users + 1, at
-        return True
-    finally:
-        _release(lock)
-
-
-def _release(lock: RLock) -> None:
-    try:
-        lock.release()
-    except RuntimeError:
-        return  # an interrupt came while the lock was waited for
-
-
 def end_first(frame: Frame, value: Any) -> Any:
     """Publish what the body gave, end the frame, note the read in the caller's; returns the value."""
     seconds = perf_counter() - frame.began
@@ -102,18 +89,17 @@ def end_first(frame: Frame, value: Any) -> Any:
     lock = graph.lock
     try:
         lock.acquire()
+        # Nobody compares values here (`begin_first` saw to that), and the first flight of a call has none behind it.
         usual = not (
-            at.tables is CLOSED
+            not at.tables
+            or node.flight is not frame
             or node.valid_from != NEVER
             or frame.waiters is not None
             or frame.cycle is not None
             or frame.pushes is not None
-            or frame.next_flight is not None
             or frame.groups
-            or node.flight is not frame
-            or graph.listeners.any
-            or graph.checks is not None
             or graph.kin is not None
+            or graph.listeners.any
         )
         if usual:
             graph.publish_first(node, at.revision, value, tuple(frame._reads))
@@ -122,13 +108,18 @@ def end_first(frame: Frame, value: Any) -> Any:
             node.flight = None
             frame.finish()
     finally:
-        _release(lock)
+        try:  # noqa: SIM105  # an interrupt may come while the lock is waited for; `suppress` takes too long
+            lock.release()
+        except RuntimeError:
+            pass
     if not usual:
         return _end(frame, value, seconds)
     token, frame.token = frame.token, None
     running.reset(token)
     if parent is not None:
-        parent.note(node)
+        reads = parent._reads
+        if reads is not None:  # `Frame.note`
+            reads[node] = None
     return value
 
 

@@ -10,7 +10,7 @@ Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock.
 from __future__ import annotations
 
 from _thread import RLock
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
 from incr._checks import ValueChecks
@@ -191,7 +191,8 @@ class Graph:
                 at = self.at
                 if at.tables is CLOSED:
                     torn, self._walking = self._walking, True
-                    self._walk_log(torn)
+                    if self.log or self.untracked or self.kin is not None:
+                        self._walk_log(torn)
                     at = self.at = At(self.newest, self.tables)
                     self.log, self._walking = {}, False
         return at
@@ -234,7 +235,7 @@ class Graph:
     # --- writing --------------------------------------------------------------------------------------------------
 
     # spec: write.batch
-    def write(self, changes: Iterable[Change]) -> int:
+    def write(self, changes: list[Change]) -> int:
         """Give slots new records (or ABSENT) and durabilities, all in one new revision; no walk, whatever depends.
 
         The caller has left out what does not change, says what is back at the value that was last looked at, and
@@ -242,9 +243,10 @@ class Graph:
         """
         revision = self.newest + 1
         if self.kin is not None:
-            changes = list(changes)
             self.kin.before_write(changes)
-        steps = [step for change in changes for step in self._steps(*change)]
+        steps: list[Step] = []
+        for change in changes:
+            self._add_steps(steps, *change)
         if not steps:
             return self.newest
         events = write_events(steps, revision) if self.listeners.any else ()
@@ -254,26 +256,27 @@ class Graph:
         except BaseException:  # an interrupt: what is begun is brought to its end
             self._apply(steps, revision)
             raise
-        for event in events:
-            self.listeners.emit(event)
-        self.listeners.advanced(revision)
+        if events:
+            for event in events:
+                self.listeners.emit(event)
+            self.listeners.advanced(revision)
         return revision
 
-    def _steps(self, slot: Node, value: Any, durability: int, back: bool) -> Iterator[Step]:
+    def _add_steps(self, steps: list[Step], slot: Node, value: Any, durability: int, back: bool) -> None:
         """What changes with a slot: the slot, its presence, the set of keys. Nothing is changed here but bits."""
         if durability == 2:  # from now on readers take the bit instead of a link
             slot.bits = 1 << slot.ingredient.index
         there = value is not ABSENT
-        yield slot, value, there, back
+        steps.append((slot, value, there, back))
         if there is not (slot.value is not ABSENT):
             presence = self.presence.get(slot)
             if presence is not None:
                 presence.bits |= slot.bits
                 unseen = self.log.get(presence)
-                yield presence, there, False, unseen is not None and unseen.value is there
+                steps.append((presence, there, False, unseen is not None and unseen.value is there))
             keys = self.key_sets.get(slot.ingredient.index)
             if keys is not None:
-                yield keys, True, False, False
+                steps.append((keys, True, False, False))
 
     def _apply(self, steps: list[Step], revision: int) -> None:
         """Take the steps, the last one first. Whoever was interrupted may do it again."""
@@ -367,7 +370,9 @@ class Graph:
             self._give_pushes(node, dependencies, pushes)
         self._relink(node, dependencies)
         if unchanged:
-            self._backdated(node)
+            self.counters[node.ingredient].backdated += 1
+            if self.listeners.any:
+                self.listeners.emit(QueryBackdated(node.ingredient.name, node.ingredient.arguments(node.key)))
             if type(node.value) is Stored:
                 node.value = outcome
         else:
@@ -441,11 +446,6 @@ class Graph:
         if self.collected is not None and (pushes is not node.pushes or dependencies != node.dependencies):
             self.collected.mark(node)  # first: after an interrupt in between it is done once more
         node.pushes = pushes
-
-    def _backdated(self, node: Node) -> None:
-        self.counters[node.ingredient].backdated += 1
-        if self.listeners.any:
-            self.listeners.emit(QueryBackdated(node.ingredient.name, node.ingredient.arguments(node.key)))
 
     def _settle(self, node: Node, revision: int) -> None:
         """The outcome is good from *revision* on."""

@@ -27,25 +27,29 @@ def gone(slot: Node) -> bool:
 class Vacant:
     """The slots of one database that may hold no record."""
 
-    __slots__ = ("_enough", "_slots")
+    __slots__ = ("_enough", "_slots", "many")
 
     def __init__(self) -> None:
         self._slots: dict[Node, None] = {}
         #: They are looked through when they are more: twice those that were needed last time, so that a write pays
         #: for a few of them only, however many are needed.
         self._enough = _FEW
+        #: Whether they are more, so that `settle` has something to do.
+        self.many = False
 
     def note(self, slot: Node) -> None:
         """The slot holds no record. Needs no lock."""
         if not slot.bits:  # who has read a HIGH slot is not known
             self._slots[slot] = None
+            if len(self._slots) > self._enough:
+                self.many = True
 
     # spec: memory.vacant
     def settle(self, graph: Any) -> None:
         """Take out those that nothing needs, if there are many. The caller holds the lock."""
         # A running call may have read one without being linked to it; a pinned revision may have had a record there;
         # a fork knows slots of its origin.
-        if len(self._slots) <= self._enough or graph.pins or graph.at.users or graph.kin is not None:
+        if not self.many or graph.pins or graph.at.users or graph.kin is not None:
             return
         slots = list(self._slots)  # other threads note some more, without the lock
         idle = [slot for slot in slots if slot.value is ABSENT and not _needed(graph, slot)]
@@ -58,6 +62,7 @@ class Vacant:
             if slot.value is not ABSENT or gone(slot):
                 self._slots.pop(slot, None)
         self._enough = 2 * len(self._slots) + _FEW
+        self.many = False
 
 
 def _needed(graph: Any, slot: Node) -> bool:

@@ -67,6 +67,7 @@ class Batch:
     ) -> None:
         self._open = False
         if error is None:
+            refuse_write(self._graph)
             write(self._graph, self._writes)
 
 
@@ -74,7 +75,8 @@ class Batch:
 # spec: fork.closed
 def refuse_write(graph: Graph) -> None:
     """Raise if the running call belongs to the database, or if that is a fork which was closed."""
-    refuse_closed(graph)
+    if graph.kin is not None:
+        refuse_closed(graph)
     frame = running.get()
     while frame is not None:  # a query of another database may stand in between
         if frame._graph is graph and not frame.finished:
@@ -107,29 +109,40 @@ def slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, A
 # spec: write.equal
 # spec: thread.write
 def write(graph: Graph, writes: _Writes) -> Revision:
-    """Make one revision of what is new in *writes*; none if nothing is."""
-    refuse_write(graph)
+    """Make one revision of what is new in *writes*; none if nothing is. The caller has asked whether it may."""
     if graph.history.lost:
         graph.history.settle()
+    lock = graph.lock
     while True:
-        seen = [(slot, slot.value, graph.log.get(slot)) for slot in writes]
+        log = graph.log
+        seen = [(slot, slot.value, log.get(slot)) for slot in writes]
         changes, risen = _compare(seen, writes)  # without the lock: it may run code of the program
-        with graph.lock:
-            if any(map(gone, writes)):
+        try:
+            lock.acquire()  # a `with` costs three times as much
+            if not _as_seen(graph, seen):
+                if not any(map(gone, writes)):
+                    continue
                 writes, seen, changes = _looked_up_again(graph, writes, seen, changes)
-            if _as_seen(graph, writes, seen):
-                if graph.state is not None:
-                    graph.state.admit(changes)
-                for slot in risen:
-                    slot.bits = 1 << slot.ingredient.index
-                before, revision = graph.newest, graph.write(changes)
-                if revision != before and graph.staleness is not None:
-                    graph.staleness.written(revision)
-                for slot, value, _, _ in changes:
-                    if value is ABSENT:
-                        graph.vacant.note(slot)
+                if len(seen) != len(writes) or not _as_seen(graph, seen):
+                    continue
+            if graph.state is not None:
+                graph.state.admit(changes)
+            for slot in risen:
+                slot.bits = 1 << slot.ingredient.index
+            before, revision = graph.newest, graph.write(changes)
+            if graph.staleness is not None and revision != before:
+                graph.staleness.written(revision)
+            for slot, value, _, _ in changes:
+                if value is ABSENT:
+                    graph.vacant.note(slot)
+            if graph.vacant.many:
                 graph.vacant.settle(graph)
-                break
+            break
+        finally:
+            try:  # noqa: SIM105  # an interrupt may come while the lock is waited for; `suppress` takes too long
+                lock.release()
+            except RuntimeError:
+                pass
     if graph.watchers and revision != before:
         for watcher in graph.watchers:
             watcher(revision)
@@ -138,10 +151,13 @@ def write(graph: Graph, writes: _Writes) -> Revision:
     return Revision(revision)
 
 
-def _as_seen(graph: Graph, writes: _Writes, seen: _Seen) -> bool:
-    return len(seen) == len(writes) and all(
-        slot.value is value and graph.log.get(slot) is unseen for slot, value, unseen in seen
-    )
+def _as_seen(graph: Graph, seen: _Seen) -> bool:
+    """Whether the slots are where and as they were. The caller holds the lock."""
+    log = graph.log
+    for slot, value, unseen in seen:  # `gone` is the last of the tests
+        if slot.value is not value or log.get(slot) is not unseen or not slot.valid_to:
+            return False
+    return True
 
 
 # spec: memory.vacant

@@ -64,7 +64,9 @@ def _out_of_reach(path: str) -> set[int]:
     lines |= {statement.lineno for one in tries for handler in one.handlers for statement in handler.body[:1]}
     lines |= {handler.lineno for one in tries for handler in one.handlers}
     # A `try` within a cleanup, and what follows it at once.
-    return lines | {one.body[0].lineno for one in tries if one.lineno in lines}
+    lines |= {one.body[0].lineno for one in tries if one.lineno in lines}
+    # A `try` within a `try` is no instruction: what comes before it is guarded by the outer one, as what follows is.
+    return lines | {one.lineno for outer in tries for one in outer.body if isinstance(one, ast.Try)}
 
 
 class Interruption:
