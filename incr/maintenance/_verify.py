@@ -41,7 +41,7 @@ def verify(store: Store, *, deep: bool = False, progress: Progress | None = None
     check: Any = getattr(store, "verify", None)
     if check is not None:
         try:
-            check(progress)
+            check(progress=progress)
         except CorruptError as error:
             yield Problem("", None, str(error))
     head = store.head()

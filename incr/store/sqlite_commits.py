@@ -93,6 +93,8 @@ class Commits:
 
     def tell(self) -> None:
         """Tell who has to be told. To be called without any lock, after whatever may have committed something."""
+        if not self._heard:  # whoever adds to it calls this afterwards
+            return
         with self._changed:
             heard, self._heard = self._heard, []
         for told, error in heard:
