@@ -38,11 +38,18 @@ from incr.store.segment import (
 )
 from incr.store.segments import Part, SegmentRange, ranges
 
-__all__ = ["SEGMENT_BYTES", "Appender", "Limits"]
+__all__ = ["SEGMENT_BYTES", "Appender", "Identity", "Limits"]
 
 #: A segment that would become longer than this is followed by a new one.
 SEGMENT_BYTES: Final = 1 << 24
 _STORE_ID_BYTES: Final = 16
+
+
+class Identity(NamedTuple):
+    """Which log, and how often something acknowledged was given up in it, counted from 1."""
+
+    store_id: bytes
+    epoch: int
 
 
 class Limits(NamedTuple):
@@ -62,15 +69,14 @@ class Appender:
         "_chain",
         "_covered",
         "_directory",
-        "_epoch",
         "_file",
         "_limits",
         "_parts",
         "_random",
         "_room",
         "_sealed",
-        "_store_id",
         "_why_broken",
+        "identity",
         "path",
         "synced_through",
     )
@@ -82,6 +88,7 @@ class Appender:
         covered: int = 0,
         limits: Limits | None = None,
         random: Callable[[int], bytes] = os.urandom,
+        identity: Identity | None = None,
     ) -> None:
         self._directory = directory
         self._covered = covered
@@ -94,8 +101,12 @@ class Appender:
         self._room = 0
         self._why_broken: StoreBrokenError | None = None
         newest = found.parts[-1].header if found.parts else None
-        self._store_id = newest.store_id if newest else random(_STORE_ID_BYTES)
-        self._epoch = newest.epoch + found.rolled_back if newest else 1
+        if identity is None:
+            identity = Identity(random(_STORE_ID_BYTES), 1)
+            if newest is not None:
+                identity = Identity(newest.store_id, newest.epoch + found.rolled_back)
+        #: What its segments will name.
+        self.identity = identity
         #: The newest segment, for messages.
         self.path = directory.path_of(segment_name(newest.number)) if newest else directory.path_of("")
         self._sealed = True
@@ -180,6 +191,24 @@ class Appender:
             through = self._at.next_id - 1
             self._or_break(self._file.sync_data, "synced")
             self.synced_through = through
+
+    # spec: log.rotate
+    def rotate(self) -> None:
+        """Let the next entry begin a new segment; everything before it is on the disk then.
+
+        Raises:
+            StoreError: no new segment could be begun; the old one goes on.
+            StoreBrokenError: it is not known what is on the disk.
+        """
+        self.require()
+        if self._file is not None and self._at.offset > SEGMENT_HEADER_BYTES:
+            self._rotate()
+
+    def begin(self) -> None:
+        """Have a segment to go on in, on the disk, also if nothing is written to it."""
+        self.require()
+        if self._file is None:
+            self._rotate()
 
     # spec: log.seal
     def close(self) -> None:
@@ -282,9 +311,7 @@ class Appender:
             self._parts[-1] = self._parts[-1]._replace(size=self._at.offset)
         number = self._parts[-1].number + 1 if self._parts else 1
         path = self._directory.path_of(segment_name(number))
-        header = SegmentHeader(
-            self._store_id, self._epoch, number, self._at.next_id, self._random(SALT_BYTES), self._at.link
-        )
+        header = SegmentHeader(*self.identity, number, self._at.next_id, self._random(SALT_BYTES), self._at.link)
         packed = pack_segment_header(header, preferred_checksum())
         with explained(path, "created"):
             file = self._create(segment_name(number), packed)

@@ -71,27 +71,27 @@ class Listed(NamedTuple):
 class Proof:
     """How the blocks of one store are digested."""
 
-    __slots__ = ("_digest", "_store_id", "checksum")
+    __slots__ = ("_digest", "checksum", "store_id")
 
     def __init__(self, checksum: Checksum, store_id: bytes) -> None:
         self.checksum = checksum
         self._digest = checksum.digest
-        self._store_id = store_id
+        self.store_id = store_id
 
     # spec: paged.checksum
     def of_block(self, number: int, block: Listed, stored: Buffer) -> bytes:
         """The digest that a block of this page has to have."""
         kind, codec, part, raw, size, _ = block
-        return self._digest(self._store_id + _PLACE.pack(kind, codec, number, part, raw, size), stored)
+        return self._digest(self.store_id + _PLACE.pack(kind, codec, number, part, raw, size), stored)
 
     def of_list(self, page: int, stored: Buffer) -> bytes:
         """The digest of a page's list of blocks."""
-        return self._digest(self._store_id + _PLACE.pack(LIST, RAW, page, 0, len(stored), len(stored)), stored)
+        return self._digest(self.store_id + _PLACE.pack(LIST, RAW, page, 0, len(stored), len(stored)), stored)
 
     def of_bucket(self, bucket: int, buckets: int, stored: Buffer) -> bytes:
         """The digest of one bucket of so many."""
         size = len(stored)
-        return self._digest(self._store_id + _PLACE.pack(BUCKET, RAW, bucket, buckets, size, size), stored)
+        return self._digest(self.store_id + _PLACE.pack(BUCKET, RAW, bucket, buckets, size, size), stored)
 
 
 def raw_block(proof: Proof, page: int, kind: int, part: int, content: Buffer) -> Listed:

@@ -136,6 +136,12 @@ class PagedBase:
         """The state as far as it does not grow with the rows."""
         return self._table.head
 
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        with explained(self.path, "read"):
+            return self._file.size()
+
     def __len__(self) -> int:
         """How many rows there are."""
         return self._table.rows

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, final
 from incr._errors import CorruptError, StoreBrokenError, StoreError
 from incr.store.block import Listed, Proof, Zstd, pack_list
 from incr.store.changes import Changes
-from incr.store.checksum import preferred_checksum
+from incr.store.checksum import Buffer, preferred_checksum
 from incr.store.contents import BUCKET_ENTRY, PAGE_ENTRY, BaseHeader, pack_base_header, pack_table
 from incr.store.directory import Directory, File, explained, write_whole
 from incr.store.index import bucket_of, buckets_for, hash_in, pack_bucket
@@ -148,7 +148,19 @@ class _Run(NamedTuple):
 class _Maker:
     """The parts of the next base between its header and its table of contents."""
 
-    __slots__ = ("_changes", "_maker", "_old", "_out", "_path", "_progress", "_proof", "buckets", "pages", "rows")
+    __slots__ = (
+        "_changes",
+        "_is_same_store",
+        "_maker",
+        "_old",
+        "_out",
+        "_path",
+        "_progress",
+        "_proof",
+        "buckets",
+        "pages",
+        "rows",
+    )
 
     def __init__(
         self,
@@ -164,6 +176,7 @@ class _Maker:
         self._out = out
         self._proof = proof
         self._old = old
+        self._is_same_store = old is None or old.proof.store_id == proof.store_id
         self._progress = progress
         self._changes = Changes(old, overlay, proof.checksum)
         self._maker = Pages(path, old, overlay, proof, zstd)
@@ -198,11 +211,28 @@ class _Maker:
         if page is None:
             self.pages += PAGE_ENTRY.pack(self._out.offset, bytes(8), 0, 0, 0)
             return
-        listed = pack_list([piece.block for piece in page.pieces])
+        pieces = page.pieces if self._is_same_store else [self._own(number, piece) for piece in page.pieces]
+        listed = pack_list([piece.block for piece in pieces])
         self._out.write(listed)
-        self._write_pieces(number, page.pieces)
+        self._write_pieces(number, pieces)
         digest = self._proof.of_list(number, listed)
         self.pages += PAGE_ENTRY.pack(self._out.offset, digest, page.section, len(page.pieces), page.rows)
+
+    # spec: paged.copy
+    def _own(self, number: int, piece: Piece) -> Piece:
+        """A block of another store as one of this: its bytes are the same, its digest is not."""
+        block, content = piece
+        if isinstance(content, bytes):
+            return piece
+        assert self._old is not None
+        data = self._old.read(content, block.stored_bytes)
+        self._check(number, block, data, content)
+        return Piece(block._replace(digest=self._proof.of_block(number, block, data)), data)
+
+    def _check(self, number: int, block: Listed, data: Buffer, offset: int) -> None:
+        assert self._old is not None
+        if self._old.proof.of_block(number, block, data) != block.digest:
+            raise CorruptError(self._old.path, offset, f"a block of page {number} does not check ({block.part})")
 
     def _write_pieces(self, number: int, pieces: Sequence[Piece]) -> None:
         offset, waiting, size = 0, list[Listed](), 0
@@ -226,10 +256,7 @@ class _Maker:
         view, at = memoryview(data), 0
         for block in run.blocks:
             end = at + block.stored_bytes
-            if self._proof.of_block(number, block, view[at:end]) != block.digest:
-                raise CorruptError(
-                    self._old.path, run.offset + at, f"a block of page {number} does not check ({block.part})"
-                )
+            self._check(number, block, view[at:end], run.offset + at)
             at = end
         self._out.write(data)
 
@@ -264,9 +291,10 @@ class _Maker:
         assert self._old is not None
         start, end, digest = self._old.table.bucket(number)
         data = self._old.read(start, end - start)
-        if self._proof.of_bucket(number, self._old.table.buckets, data) != digest:
+        count = self._old.table.buckets
+        if self._old.proof.of_bucket(number, count, data) != digest:
             raise CorruptError(self._old.path, start, f"bucket {number} of the index does not check")
-        return data, digest
+        return data, digest if self._is_same_store else self._proof.of_bucket(number, count, data)
 
     def _old_entries(self, number: int, count: int) -> Iterator[int]:
         """What the old base has of a bucket, if there were *count* of them."""

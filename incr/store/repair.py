@@ -16,7 +16,7 @@ from incr._errors import CorruptError, StoreBrokenError
 from incr.store.directory import Directory, explained, write_whole
 from incr.store.scan import Scan
 from incr.store.segment import SEGMENT_HEADER_BYTES, segment_name
-from incr.store.segments import Part, check_connection, list_segments, numbers_of, read_segment
+from incr.store.segments import Part, check_connection, is_covered, list_segments, numbers_of, read_segment
 
 __all__ = ["Cut", "Found", "recover", "roll_back"]
 
@@ -133,11 +133,17 @@ def _first_damage(directory: Directory, numbers: list[int], covered: int) -> tup
             if before is not None:
                 _check_order(before, scan, covered)
         except CorruptError as error:
+            if is_covered(directory, numbers, number, covered):
+                before = None
+                continue
             with suppress(CorruptError):
                 if list_segments(directory, covered).unborn == number:
                     return None, before
             return error, before
         scan.finish()
+        if scan.reason and is_covered(directory, numbers, number, covered):
+            before = None
+            continue
         if scan.reason and (number != numbers[-1] or not scan.torn()):
             return scan.damage(), scan
         before = scan

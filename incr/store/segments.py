@@ -9,6 +9,7 @@ Keeps: log.segment, log.ranges, log.verdict.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from incr._errors import CorruptError
@@ -22,7 +23,18 @@ from incr.store.segment import (
     unpack_segment_header,
 )
 
-__all__ = ["Listing", "Part", "SegmentRange", "list_segments", "numbers_of", "ranges", "read_frames", "read_segment"]
+__all__ = [
+    "Listing",
+    "Part",
+    "SegmentRange",
+    "identity_of_log",
+    "is_covered",
+    "list_segments",
+    "numbers_of",
+    "ranges",
+    "read_frames",
+    "read_segment",
+]
 
 
 class Part(NamedTuple):
@@ -93,6 +105,8 @@ def list_segments(directory: Directory, covered: int) -> Listing:
             # Nothing is written behind a header before that is on the disk; so if nothing is there, nothing is lost.
             if number == numbers[-1] and (parts or number == 1) and _never_written_to(directory, number):
                 return Listing(parts, number)
+            if is_covered(directory, numbers, number, covered):
+                continue
             raise error
         if parts and not _follows(parts[-1], part, covered):
             raise CorruptError(
@@ -100,6 +114,24 @@ def list_segments(directory: Directory, covered: int) -> Listing:
             )
         parts.append(part)
     return Listing(parts, None)
+
+
+# spec: log.covered
+def is_covered(directory: Directory, numbers: list[int], number: int, covered: int) -> bool:
+    """Whether nothing of a segment matters, as a later one begins where what matters does, or before."""
+    for later in reversed(numbers[numbers.index(number) + 1 :]):
+        with suppress(CorruptError):
+            if _part(directory, later).header.first_id <= covered + 1:
+                return True
+    return False
+
+
+def identity_of_log(directory: Directory) -> bytes | None:
+    """The store id that the newest segment names whose header checks; None if there is none."""
+    for number in reversed(numbers_of(directory)):
+        with suppress(CorruptError):
+            return _part(directory, number).header.store_id
+    return None
 
 
 # spec: log.ranges

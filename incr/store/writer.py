@@ -90,7 +90,11 @@ class Ticket:
 
 @final
 class Writer:
-    """The one way into a log, for any number of threads."""
+    """The one way into a log, for any number of threads.
+
+    With *in_order*, entries that could not be written take all with them that were queued behind them, and nothing is
+    queued any more until `resume`: what was queued may have relied on what was before it.
+    """
 
     __slots__ = (
         "_appender",
@@ -98,19 +102,22 @@ class Writer:
         "_changed",
         "_closed",
         "_flush",
+        "_in_order",
         "_lock",
         "_queue",
         "_queued_bytes",
         "_since",
+        "_stopped",
         "_thread",
         "_unsynced",
         "_want_sync",
     )
 
-    def __init__(self, appender: Appender, lock: Lock, flush: Flush) -> None:
+    def __init__(self, appender: Appender, lock: Lock, flush: Flush, *, in_order: bool = False) -> None:
         self._appender = appender
         self._lock = lock
         self._flush = flush
+        self._in_order = in_order
         #: Guards everything below; waited for by whoever needs a change of it.
         self._changed = threading.Condition()
         self._queue: deque[Ticket] = deque()
@@ -118,6 +125,8 @@ class Writer:
         #: Whether somebody writes or syncs.
         self._busy = False
         self._closed = False
+        #: Why entries were not written, if nothing is queued because of that.
+        self._stopped: IncrError | None = None
         self._want_sync = False
         #: How many entries are written and not on the disk.
         self._unsynced = 0
@@ -136,6 +145,16 @@ class Writer:
         return self._appender.next_id
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is queued before a `resume`."""
+        return self._stopped is not None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._appender.is_broken
+
+    @property
     def synced_through(self) -> int:
         """The newest entry that is known to be on the disk."""
         return self._appender.synced_through
@@ -150,26 +169,56 @@ class Writer:
             StoreBrokenError: it is not known whether they are on the disk, and nothing is written any more.
         """
         ticket = Ticket(entries)
+        self.put(ticket)
+        return self.finish(ticket)
+
+    def put(self, ticket: Ticket) -> None:
+        """Queue entries; waits only for room. If the ticket has a callback, a thread of the writer's own writes them.
+
+        Raises:
+            StoreError: the log is closed or broken, or has stopped.
+        """
         self._lock.require()
         with self._changed:
+            if ticket.callback is not None:
+                self._start()  # first: without a thread nothing is queued
             self._enqueue(ticket)
+            self._changed.notify_all()
+
+    def finish(self, ticket: Ticket) -> range:
+        """Wait until a ticket that was put is done; the ids of its entries.
+
+        Raises:
+            as `commit`.
+        """
+        with self._changed:
             while not ticket.done:
                 self._lead_or_wait()
             if self._flush.seconds is not None and self._unsynced:
                 self._start()
         return ticket.result()
 
-    def submit(self, entries: Sequence[bytes], callback: Callable[[Ticket], None]) -> None:
-        """Have entries written by a thread of the writer's own, which then calls *callback*; waits only for room.
-
-        Raises:
-            StoreError: the log is closed or broken.
-        """
+    # spec: log.order
+    def resume(self) -> None:
+        """Have everything done that is queued; go on then if entries that could not be written had stopped it."""
         self._lock.require()
         with self._changed:
-            self._enqueue(Ticket(entries, callback))
-            self._start()
-            self._changed.notify_all()
+            while self._queue or self._busy:
+                self._lead_or_wait()
+            self._stopped = None
+
+    def replace(self, make: Callable[[Appender], Appender]) -> None:
+        """Write to another end from now on, which *make* gives for the one until now, and begin a segment there.
+
+        Raises:
+            StoreError: that failed; if there is a new end, it is used nevertheless.
+        """
+        self.resume()
+        with self._changed:
+            old, self._appender = self._appender, make(self._appender)
+            self._unsynced = 0
+            old.let_go()
+            self._appender.begin()
 
     # spec: log.flush
     def flush(self) -> int:
@@ -250,6 +299,13 @@ class Writer:
             raise StoreError(self._appender.path, "is closed; open the log again")
         self._appender.require()
 
+    def _require_order(self) -> None:
+        if self._stopped is not None:
+            raise self._behind(self._stopped)
+
+    def _behind(self, error: IncrError) -> StoreError:
+        return StoreError(self._appender.path, f"not written, as something before it could not be ({error})")
+
     def _is_over(self) -> bool:
         return self._closed or self._appender.is_broken
 
@@ -258,6 +314,7 @@ class Writer:
         while self._queue and self._queued_bytes + ticket.size > QUEUE_BYTES:
             self._lead_or_wait()
             self._require()
+        self._require_order()
         self._queue.append(ticket)
         self._queued_bytes += ticket.size
 
@@ -280,6 +337,7 @@ class Writer:
         finally:
             self._changed.acquire()
             self._busy = False
+            group += self._refuse_queued()
             self._changed.notify_all()
         told = [(ticket.callback, ticket) for ticket in group if ticket.callback is not None]
         if told:
@@ -290,14 +348,30 @@ class Writer:
             finally:
                 self._changed.acquire()
 
+    # spec: log.order
+    def _refuse_queued(self) -> list[Ticket]:
+        """What was queued behind something that could not be written; none of it is tried."""
+        if self._stopped is None:
+            return []
+        refused = list(self._queue)
+        self._queue.clear()
+        self._queued_bytes = 0
+        for ticket in refused:
+            ticket.error = self._behind(self._stopped)
+            ticket.done = True
+        return refused
+
     # spec: log.group
     def _write(self, group: list[Ticket], want_sync: bool) -> None:
         try:
             for ticket in group:
                 try:
+                    self._require_order()
                     ticket.ids = self._appender.write(ticket.entries)
                 except IncrError as error:
                     ticket.error = error
+                    if self._in_order and not self._appender.is_broken:
+                        self._stopped = self._stopped or error
                 else:
                     self._since = self._since if self._unsynced else monotonic()
                     self._unsynced += len(ticket.entries)

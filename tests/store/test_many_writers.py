@@ -52,10 +52,10 @@ def new_writer(flush: Flush | None = None, disk: MemoryDirectory | FakeDirectory
 def test_what_is_queued_during_a_sync_shares_the_next_one(gate: Gate) -> None:
     writer = new_writer()
     done: Queue[Ticket] = Queue()
-    writer.submit([b"first"], done.put)
+    writer.put(Ticket([b"first"], done.put))
     gate.entered.get(timeout=PATIENCE)
     for number in range(64):
-        writer.submit([b"%d" % number, b"."], done.put)
+        writer.put(Ticket([b"%d" % number, b"."], done.put))
     gate.open.set()
     tickets = [done.get(timeout=PATIENCE) for _ in range(65)]
     assert [ticket.result()[0] for ticket in tickets] == [1, *range(2, 130, 2)]
@@ -68,14 +68,14 @@ def test_who_is_faster_than_the_disk_waits(gate: Gate, monkeypatch: pytest.Monke
     monkeypatch.setattr(writer_module, "QUEUE_BYTES", 100)
     writer = new_writer()
     done: Queue[Ticket] = Queue()
-    writer.submit([b"first"], done.put)
+    writer.put(Ticket([b"first"], done.put))
     gate.entered.get(timeout=PATIENCE)
     most = 0
 
     def submit() -> None:
         nonlocal most
         for size in (60, 60, 500, 60):
-            writer.submit([bytes(size)], done.put)
+            writer.put(Ticket([bytes(size)], done.put))
             most = max(most, writer._queued_bytes)
 
     thread = threading.Thread(target=submit)
@@ -109,9 +109,9 @@ def test_a_callback_may_raise_and_may_write(capsys: pytest.CaptureFixture[str]) 
         done.put(writer.commit([b"again"]))
         raise RuntimeError("on purpose")
 
-    writer.submit([b"a"], write_again)
+    writer.put(Ticket([b"a"], write_again))
     assert [done.get(timeout=PATIENCE) for _ in range(2)] == [range(1, 2), range(2, 3)]
-    writer.submit([b"b"], lambda ticket: done.put(ticket.result()))
+    writer.put(Ticket([b"b"], lambda ticket: done.put(ticket.result())))
     assert done.get(timeout=PATIENCE) == range(3, 4)
     writer.close()
     assert "on purpose" in capsys.readouterr().err
@@ -126,10 +126,10 @@ def test_a_failed_sync_is_told_to_all_who_wait(gate: Gate, monkeypatch: pytest.M
     gate.open.clear()
     gate.entered.get(timeout=PATIENCE)
     done: Queue[Ticket] = Queue()
-    writer.submit([b"b"], done.put)
+    writer.put(Ticket([b"b"], done.put))
     gate.entered.get(timeout=PATIENCE)
     for _ in range(3):
-        writer.submit([b"c"], done.put)
+        writer.put(Ticket([b"c"], done.put))
     waiting = threading.Thread(target=lambda: raised.append(broken(writer)))
     raised: list[bool] = []
     waiting.start()
@@ -143,7 +143,7 @@ def test_a_failed_sync_is_told_to_all_who_wait(gate: Gate, monkeypatch: pytest.M
     waiting.join(PATIENCE)
     assert raised == [True]
     with pytest.raises(StoreBrokenError):
-        writer.submit([b"d"], done.put)
+        writer.put(Ticket([b"d"], done.put))
     with pytest.raises(StoreBrokenError):
         writer.close()
 
@@ -209,9 +209,9 @@ def test_closing_writes_what_is_queued(gate: Gate) -> None:
     disk = MemoryDirectory()
     writer = new_writer(disk=disk)
     done: Queue[Ticket] = Queue()
-    writer.submit([b"a"], done.put)
+    writer.put(Ticket([b"a"], done.put))
     gate.entered.get(timeout=PATIENCE)
-    writer.submit([b"b"], done.put)
+    writer.put(Ticket([b"b"], done.put))
     closing = threading.Thread(target=writer.close)
     closing.start()
     gate.open.set()

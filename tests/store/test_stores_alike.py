@@ -15,6 +15,8 @@ from hypothesis import given
 
 from incr import CorruptError, IncrError, StoreError, StoreLockedError
 from incr.store import MemoryStore
+from incr.store.file_store import FileStore
+from incr.store.options import StoreLimits
 from incr.store.rows import CALLS, GOOD, NEVER, Content, Delta, Row, SectionInfo, Store
 from incr.store.sqlite_store import SqliteStore
 from store_programs import Model, Step, check_alike, steps
@@ -31,7 +33,11 @@ def sqlite(folder: Path) -> Place:
     return lambda: SqliteStore.open(folder / "store.db")
 
 
-BACKENDS: dict[str, Callable[[Path], Place]] = {"memory": memory, "sqlite": sqlite}
+def files(folder: Path) -> Place:
+    return lambda: FileStore.open(folder / "store", limits=StoreLimits(segment_bytes=2_000))
+
+
+BACKENDS: dict[str, Callable[[Path], Place]] = {"memory": memory, "sqlite": sqlite, "files": files}
 
 
 each_backend = pytest.mark.parametrize("backend", list(BACKENDS))

@@ -1,0 +1,136 @@
+"""The way of a delta: numbered, visible, queued for the log, and told about; or taken back.
+
+Law: a delta's number is the id of its entry in the log. What could not be written is taken back, with all that was
+queued behind it, before anybody is told so. `order` is held while a delta gets its number and is queued, and by whoever
+needs that there is none on its way; nothing that a reader needs is held meanwhile.
+
+Keeps: store.append, store.take-back, store.durable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import final
+
+from incr._errors import IncrError
+from incr.store.current import Current, Step
+from incr.store.rows import Delta, Told
+from incr.store.segment import FRAME_BYTES
+from incr.store.writer import Ticket, Writer
+
+__all__ = ["ENTRY_BYTES", "Pipeline"]
+
+#: An entry makes the log so much longer than it is itself.
+ENTRY_BYTES = FRAME_BYTES + 4
+
+
+@final
+class _Pending:
+    """A delta that may still have to be taken back."""
+
+    __slots__ = ("step", "ticket")
+
+    def __init__(self, step: Step, ticket: Ticket) -> None:
+        self.step = step
+        self.ticket = ticket
+
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.ticket.done and self.ticket.error is None
+
+
+@final
+class Pipeline:
+    """What appends to one store."""
+
+    __slots__ = ("_current", "_pending", "_told", "_untold", "order", "writer")
+
+    def __init__(self, writer: Writer, current: Current) -> None:
+        self.writer = writer
+        self._current = current
+        self.order = threading.RLock()
+        #: Deltas that may have to be taken back, the oldest first.
+        self._pending: deque[_Pending] = deque()
+        #: What somebody will be told about, and the lock and signal of that.
+        self._untold: set[Ticket] = set()
+        self._told = threading.Condition()
+
+    # spec: store.append
+    def append(self, delta: Delta, packed: bytes, told: Told | None) -> int:
+        """Take a delta; its number.
+
+        Raises:
+            StoreError: it could not be written, and was taken back.
+            StoreBrokenError: it is not known whether it is on the disk; it was taken back.
+        """
+        with self.order:
+            pending = self._queue(delta, packed, told)
+        if told is None:
+            try:
+                self.writer.finish(pending.ticket)
+            except IncrError:
+                self.take_back()
+                raise
+        return pending.step.head.last + 1
+
+    # spec: store.durable
+    def sync(self) -> int:
+        """Have everything on the disk that was appended before, and everybody told; the last number that is.
+
+        Raises:
+            StoreBrokenError: it is not known what is on the disk.
+        """
+        with self._told:
+            waiting = self._untold.copy()
+        through = self.writer.flush()
+        with self._told:
+            self._told.wait_for(lambda: waiting.isdisjoint(self._untold))
+        return through
+
+    # spec: store.take-back
+    def take_back(self) -> None:
+        """Have nothing on its way. Undo what could not be written; something else may be written then."""
+        with self.order:
+            self.writer.resume()
+            while self._pending and self._pending[-1].ticket.error is not None:
+                self._current.take_back(self._pending.pop().step)
+
+    def _queue(self, delta: Delta, packed: bytes, told: Told | None) -> _Pending:
+        if self.writer.is_stopped:
+            self.take_back()
+        while self._pending and self._pending[0].is_written:
+            self._pending.popleft()
+        step = self._current.apply(delta, ENTRY_BYTES + len(packed))
+        ticket = Ticket([packed], None if told is None else self._teller(told))
+        pending = _Pending(step, ticket)
+        self._pending.append(pending)
+        if told is not None:
+            with self._told:
+                self._untold.add(ticket)
+        try:
+            self.writer.put(ticket)
+        except BaseException:
+            self._was_told(ticket)
+            self._pending.pop()
+            self._current.take_back(step)
+            raise
+        return pending
+
+    def _teller(self, told: Told) -> Callable[[Ticket], None]:
+        def tell(ticket: Ticket) -> None:
+            if ticket.error is not None:
+                self.take_back()
+            try:
+                told(ticket.error)
+            finally:
+                self._was_told(ticket)
+
+        return tell
+
+    def _was_told(self, ticket: Ticket) -> None:
+        with self._told:
+            self._untold.discard(ticket)
+            self._told.notify_all()
