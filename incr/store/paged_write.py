@@ -58,8 +58,6 @@ def write_base(
         StoreError: it could not be written; nothing has changed.
     """
     path = directory.path_of(name)
-    if old is not None and old.header.store_id != header.store_id:
-        raise StoreError(path, f"was to be made from a base of another store, {old.path}")
     checksum = preferred_checksum() if old is None else old.checksum
     zstd = Zstd(path) if compress else None
     with _temporary(directory, name) as file:

@@ -200,7 +200,22 @@ def test_a_content_of_four_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-@pytest.mark.spec("paged.write")
-def test_a_base_of_another_store_is_not_gone_on_with() -> None:
+@pytest.mark.spec("paged.copy")
+def test_a_base_is_copied_to_another_store() -> None:
     old = PagedBase.open(MemoryDirectory(FIRST), "base")
-    assert "another store" in refused(HEAD, old, Overlay(), HEADER._replace(store_id=bytes(16)))
+    copy = MemoryDirectory()
+    base = base_of(copy, "base", HEAD, old, Overlay(), store_id=bytes(16))
+    base.verify()
+    assert [(base.row(number), base.content(number)) for number in ROWS] == [
+        (old.row(number), old.content(number)) for number in ROWS
+    ]
+    # What is not looked at by reading rows is compared, too.
+    whole, refused_at = FIRST["base"], 0
+    for place in range(64, len(whole), 11):
+        damaged = MemoryDirectory({"base": whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]})
+        with suppress(StoreError):
+            other = PagedBase.open(damaged, "base")
+            with pytest.raises(StoreError):
+                base_of(MemoryDirectory(), "base", HEAD, other, Overlay(), store_id=bytes(16))
+            refused_at += 1
+    assert refused_at > 10
