@@ -29,7 +29,7 @@ class InputIngredient:
 
     __slots__ = (
         "__weakref__", "durability", "fields", "identity", "index", "key_fields", "key_set", "name", "presence",
-        "record",
+        "record", "sole",
     )  # fmt: skip
     kind = "input"
 
@@ -42,6 +42,8 @@ class InputIngredient:
         self.identity = f"{record.__module__}:{record.__qualname__}"
         self.fields = fields
         self.key_fields = key_fields
+        #: The row of a singleton; else what can be no row.
+        self.sole: Any = ... if key_fields else ()
         self.durability = durability
         self.index = enter(self)
         self.presence = _Aspect(self, "presence")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from incr._errors import MissingInputError, short_repr
 from incr._exact import PLAIN, exact_key
-from incr._history import CLOSED
 from incr._node import ABSENT, Marker, Memo, Node
 from incr._revision import Revision
+from incr._running import running
 from incr._vacant import gone
 
 if TYPE_CHECKING:
@@ -75,19 +75,23 @@ class View:
             at = self._at
             if type(slot) is tuple:
                 record, key = slot
-                node = at.tables[record.__incr__.index][key if type(key) in PLAIN else exact_key(key)]
+                if (kind := type(key)) is not str and kind is not int and kind not in PLAIN:
+                    key = exact_key(key)
+                node = at.tables[record.__incr__.index][key]
             else:
                 ingredient = slot.__incr__
-                node = at.tables[ingredient.index][NO_KEY if ingredient.key_fields else ()]
+                node = at.tables[ingredient.index][ingredient.sole]
         except (AttributeError, LookupError, TypeError, ValueError):
             pass  # the slow path finds out what it was
         else:
-            reads = self._reads
-            if node.hot and reads is not None:
-                value = node.value
-                if at.tables is not CLOSED:  # no other thread has written before the value was taken
-                    reads[node] = None
-                    return value
+            if node.hot:
+                reads, value = self._reads, node.value
+                if at.tables:  # no other thread has written before the value was taken
+                    if reads is not None:
+                        reads[node] = None
+                        return value
+                    if running.get() is None:
+                        return value
         record, key = _parts(slot)
         value = self._slot_value(record, key)
         # spec: read.missing
@@ -104,6 +108,11 @@ class View:
     # spec: read.get
     def get(self, record: Any, key: Any = NO_KEY, /, default: Any = None) -> Any:
         """The record, or *default* where there is none. Depends on the record and on its absence."""
+        at, node = self._at, self._hot(record, key)
+        if node is not None:
+            value = node.value
+            if at.tables and self._noted(node):
+                return value
         value = self._slot_value(record, key)
         return default if value is ABSENT else value
 
@@ -111,8 +120,13 @@ class View:
     def __contains__(self, slot: type[Any] | tuple[type[Any], Hashable], /) -> bool:
         """Whether there is such a record. Depends on its presence only, not on what is in it."""
         record, key = _parts(slot)
-        reader, _, at = self._enter()
         graph = self._graph
+        at, node = self._at, self._hot(record, key)
+        if node is not None:
+            presence = graph.presence.get(node)
+            if presence is not None and at.tables and self._noted(presence):
+                return True
+        reader, _, at = self._enter()
         while True:
             node = slot_of(graph, record, key)
             with graph.lock:
@@ -183,6 +197,26 @@ class View:
         reader = self._enter()[0]
         if reader is not None:
             reader.note(self._graph.untracked_node(reason))
+
+    def _hot(self, record: Any, key: Any) -> Node | None:
+        """The slot, if it holds a record that can be taken as it is, provided that no other thread writes meanwhile."""
+        try:
+            ingredient = record.__incr__
+            if ingredient.record is not record:
+                return None
+            row = ingredient.sole if key is NO_KEY else key if type(key) in PLAIN else exact_key(key)
+            node: Node = self._at.tables[ingredient.index][row]
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
+        return node if node.hot else None
+
+    def _noted(self, node: Node) -> bool:
+        """Whether the read is recorded, or need not be."""
+        reads = self._reads
+        if reads is not None:
+            reads[node] = None
+            return True
+        return running.get() is None
 
     def _slot_value(self, record: Any, key: Any) -> Any:
         """The record or ABSENT, recorded as read."""
