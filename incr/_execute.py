@@ -63,7 +63,7 @@ def row(graph: Graph, ingredient: Any, key: Any) -> Node:
     node: Node | None = table.get(key)
     if node is None:
         if graph.kin is not None and graph.kin.origin is not None:
-            node = graph.kin.origin.twins.call(ingredient, key)
+            node = graph.kin.origin.call(ingredient, key)
             assert node is not None
             return node
         node = graph.table(ingredient).setdefault(key, Node(ingredient, key))  # another thread may have been faster

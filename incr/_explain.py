@@ -98,7 +98,7 @@ def _decision(graph: Graph, node: Node) -> str:
         return "executed"
     if node.cause is not None:
         return "verified"
-    return "loaded" if graph.kin is None or graph.kin.origin is None else "inherited"
+    return "loaded" if graph.kin is None or not graph.kin.is_fork else "inherited"
 
 
 def _chain(node: Node) -> Iterator[Reason]:

@@ -43,7 +43,8 @@ def begin_first(view: Any, ingredient: Any, key: Any) -> Frame | None:
     graph = view._graph
     if graph.ingredients[index] is not ingredient or graph.listeners.any or graph.cool:
         return None
-    if graph.kin is not None or ingredient.recovery is not None:
+    kin = graph.kin
+    if ingredient.recovery is not None or (kin is not None and ingredient not in kin.fresh and kin.knows(ingredient)):
         return None
     parent: Frame | None = None
     if view._reads is not None:
@@ -98,7 +99,7 @@ def end_first(frame: Frame, value: Any) -> Any:
             or frame.cycle is not None
             or frame.pushes is not None
             or frame.groups
-            or graph.kin is not None
+            or (graph.kin is not None and node.ingredient not in graph.kin.fresh)
             or graph.listeners.any
         )
         if usual:

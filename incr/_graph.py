@@ -20,20 +20,21 @@ from incr._events import QueryBackdated, QueryExecuted, QueryVerified
 from incr._history import CLOSED, At, History, Holder
 from incr._kin import Kin
 from incr._listeners import Listeners
-from incr._log import UNTRACKED, Change, Step, Unseen, write_events
-from incr._memory import Memory, meet
-from incr._node import ABSENT, EMPTY, NEVER, SCAN, Failure, Memo, Node, Stored, link, settled, unlink
+from incr._log import Change, Step, Unseen, write_events
+from incr._memory import Memory
+from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, Stored, link, unlink
 from incr._pushes import LOST
 from incr._revision import OPEN
 from incr._state import StateLimit
 from incr._suspicion import LISTED, spread_bits, suspect_dependents, suspect_readers
+from incr._tables import Tables
 from incr._vacant import Vacant
 
 __all__ = ["CLOSED", "At", "Graph"]
 
 
 @final
-class Graph:
+class Graph(Tables):
     """All that one database knows."""
 
     # spec: thread.lock
@@ -93,94 +94,6 @@ class Graph:
         #: Who shares memos with this graph: None unless it is a fork or has been forked.
         self.kin: Kin | None = None
 
-    # --- tables ---------------------------------------------------------------------------------------------------
-
-    def table(self, ingredient: Any) -> dict[Any, Node]:
-        """The ingredient's rows; made when it is met for the first time."""
-        index: int = ingredient.index
-        if len(self.tables) <= index or self.ingredients[index] is None:
-            with self.lock:
-                while len(self.tables) <= index:
-                    self.ingredients.append(None)
-                    self.tables.append({})
-                if self.ingredients[index] is None:
-                    self.counters[ingredient] = Counters()
-                    self.ingredients[index] = ingredient
-                    meet(self, ingredient)
-        return self.tables[index]
-
-    def slot(self, ingredient: Any, key: Any) -> Node:
-        """The input slot, made as absent since ever if nobody asked for it before."""
-        table = self.table(ingredient)
-        node = table.get(key)
-        if node is None and self.kin is not None:
-            node = self.known(ingredient, key)
-        if node is None:
-            node = settled(Node(ingredient, key, ABSENT))
-            if ingredient.durability == 2:
-                node.bits = 1 << ingredient.index
-            node = table.setdefault(key, node)  # another thread may have been faster
-            self.vacant.note(node)
-        return node
-
-    def known(self, ingredient: Any, key: Any) -> Node | None:
-        """The row's node if there is one here, or in what this graph is a fork of."""
-        if self.kin is None or self.kin.origin is None:
-            return self.table(ingredient).get(key)
-        with self.lock:
-            node: Node | None = self.kin.origin.twins.find(ingredient, key)
-        return node
-
-    def present(self, ingredient: Any, revision: int) -> list[Any]:
-        """The keys of the records that are set at *revision*. The caller holds the lock."""
-        table = self.table(ingredient)
-        found = [(key, self.find(slot, revision)) for key, slot in list(table.items())]
-        # A slot is as old as the database or made as absent since ever, and what a pinned revision needs is kept.
-        present = [key for key, holder in found if holder is not None and holder.value is not ABSENT]
-        if self.kin is not None and self.kin.origin is not None:
-            present += self.kin.origin.twins.present(ingredient, table)
-        return present
-
-    def presence_of(self, slot: Node) -> Node:
-        """The node that says whether the slot holds a record. The caller holds the lock."""
-        node = self.presence.get(slot)
-        if node is None:
-            node = settled(Node(slot.ingredient.presence, slot.key, slot.value is not ABSENT))
-            node.bits = slot.bits
-            node.changed_at = node.valid_from = slot.changed_at
-            for memo in slot.history or ():
-                past = Memo(memo.value is not ABSENT, memo.changed_at, memo.valid_from, memo.valid_to)
-                self.history.keep(node, past)
-            if self.kin is not None and self.kin.origin is not None:
-                self.kin.origin.twins.presence_made(node, slot)
-            self.presence[slot] = node
-        return node
-
-    def key_set(self, ingredient: Any) -> Node:
-        """The node that stands for the set of an input's keys. The caller holds the lock."""
-        node = self.key_sets.get(ingredient.index)
-        if node is None:
-            self.table(ingredient)
-            node = settled(Node(ingredient.key_set, (), True))
-            if ingredient.durability == 2:
-                node.bits = 1 << ingredient.index
-            # Nobody has watched the set until now: all that can be said is that it is as it is.
-            node.changed_at = node.valid_from = self.newest
-            if self.kin is not None and self.kin.origin is not None:
-                self.kin.origin.twins.key_set_made(node)
-            self.key_sets[ingredient.index] = node
-        return node
-
-    def untracked_node(self, reason: str) -> Node:
-        """The node that changes in every revision."""
-        node = self.untracked.get(reason)
-        if node is None:
-            node = settled(Node(UNTRACKED, reason, reason))
-            # A call that is late reads it first: what it saw belongs to its own revision, not to this one.
-            node.changed_at = node.valid_from = self.newest
-            node = self.untracked.setdefault(reason, node)
-        return node
-
     # --- revisions ------------------------------------------------------------------------------------------------
 
     def current(self) -> At:
@@ -213,16 +126,6 @@ class Graph:
         if at.tables is CLOSED:
             return self.find(node, at.revision)
         return node if node.suspects is None and node.value is not EMPTY else None
-
-    def decoded(self, holder: Node | Memo, stored: Stored, value: Any) -> bool:
-        """*stored*, which *holder* had, was found to be *value*: whether that is what everybody is given."""
-        with self.lock:
-            if holder.value is not stored:
-                return False
-            holder.value = value
-            if type(holder) is Node:
-                self.warm(holder)
-        return value is not EMPTY
 
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""
@@ -394,6 +297,8 @@ class Graph:
         """`publish` for a call that had no outcome, bound to the newest revision, while nobody listens."""
         self.changes += 1
         self.counters[node.ingredient].executed += 1
+        if self.kin is not None:
+            self.kin.made[node] = None
         bits = 0
         for dependency in dependencies:
             if dependency.dependents is None and not dependency.bits:
@@ -455,19 +360,6 @@ class Graph:
         node.valid_to = OPEN
         node.suspects = None
         self.warm(node)
-
-    def warm(self, node: Node) -> None:
-        """Let hits take the value if there is one that they may take."""
-        kind = type(node.value)
-        node.hot = (
-            node.suspects is None
-            and kind is not Failure
-            and kind is not Stored
-            and node.value is not EMPTY
-            and not self.cool
-        )
-        if self.memory is not None:
-            self.memory.warmed(node)
 
     def _relink(self, node: Node, dependencies: tuple[Node, ...]) -> None:
         """Dependents are linked before the node is good: a write in between must find it."""

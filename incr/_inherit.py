@@ -15,7 +15,7 @@ from typing import Any, final
 
 from incr._graph import At, Graph
 from incr._kin import Kin
-from incr._node import ABSENT, Node, each_dependent, link
+from incr._node import ABSENT, Node, Stored, each_dependent, link
 from incr._suspicion import spread_bits
 from incr._twins import Heir, Twins
 
@@ -26,6 +26,7 @@ __all__ = ["Inheritance"]
 class Inheritance:
     """What ties one fork's graph to the graph and the revision that it was made of."""
 
+    is_fork = True
     __slots__ = ("_doubts", "_kin", "_origin", "_touched", "_walked", "closed", "graph", "held", "twins")
 
     # spec: fork.cost
@@ -49,7 +50,7 @@ class Inheritance:
                 origin.kin = Kin(None)
             self._kin = origin.kin
             self._kin.bury()
-            self._kin.forks.append(self)
+            self._kin.forked(self)
             graph.newest = base
             graph.at = At(base, graph.tables)
             graph.interned = origin.interned
@@ -89,6 +90,37 @@ class Inheritance:
             origin.kin = None
         origin.release(self)
         return True
+
+    # --- look-ups -------------------------------------------------------------------------------------------------
+
+    def knows(self, ingredient: Any) -> bool:
+        """Whether the origin may know calls of the query."""
+        return True
+
+    def keeps(self, slot: Node) -> bool:
+        """Whether the origin may know who depends on an empty slot."""
+        return True
+
+    def find(self, ingredient: Any, key: Any) -> Node | None:
+        """The row's node in the fork: what the origin has is taken over."""
+        with self.graph.lock:
+            return self.twins.find(ingredient, key)
+
+    def call(self, ingredient: Any, key: Any) -> Node:
+        """The call's node in the fork, made if nobody has made it."""
+        return self.twins.call(ingredient, key)
+
+    def present(self, ingredient: Any, own: dict[Any, Node]) -> list[Any]:
+        """The keys of the records that are set in the origin, without those that the fork has rows for."""
+        return self.twins.present(ingredient, own)
+
+    def presence_made(self, own: Node, slot: Node) -> None:
+        """The fork has a presence node now."""
+        self.twins.presence_made(own, slot)
+
+    def key_set_made(self, own: Node) -> None:
+        """The fork has a key set now."""
+        self.twins.key_set_made(own)
 
     # --- links ----------------------------------------------------------------------------------------------------
 
@@ -205,6 +237,13 @@ class Inheritance:
         self.twins.high |= bits
         for own in [own for own in self.twins.heirs if own.bits & bits]:
             self.complete(own)
+
+    def vanished(self, slot: Node, stored: Stored) -> None:
+        """A slot's record cannot be read: that is found out in the origin, and again here."""
+        self.graph.decoded(slot, stored, ABSENT)
+
+    def suspected(self, node: Node) -> None:
+        """A call of the fork is not good any more: nobody writes that down."""
 
     # --- what happens in the origin -------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""Kin: which databases share memos with this one, and what they have to be told of its changes.
+"""Kin: what a graph has come from, which databases share memos with it, and what they have to be told of its changes.
 
-Law: a graph has none until somebody forks a snapshot of it, and pays one test for that. The lock is held; all forks of
-a database share it.
+Law: a graph has none until somebody forks a snapshot of it or it lives in a store, and pays one test for that. The lock
+is held; all forks of a database share it.
 
 Keeps: fork.isolated, fork.closed.
 """
@@ -20,18 +20,42 @@ __all__ = ["Kin"]
 class Kin:
     """What a graph was forked from, if it was, and the forks that were made of it."""
 
-    __slots__ = ("dropped", "forks", "origin")
+    __slots__ = ("dropped", "forks", "fresh", "is_fork", "made", "origin")
 
     def __init__(self, origin: Any) -> None:
-        #: What this graph inherits from another one (an `Inheritance`), or None.
+        #: What this graph has from another one (an `Inheritance`) or from a store (a `Backing`), or None.
         self.origin = origin
+        #: Queries of which nobody else knows any calls, nor has to hear of those that are made, as far as somebody has
+        #: asked; and where new calls of these are noted.
+        self.fresh: set[Any] = set()
+        self.made: dict[Node, None] = {}
+        #: Whether it belongs to another database.
+        self.is_fork: bool = origin is not None and origin.is_fork
         #: What others inherit from this one.
         self.forks: list[Any] = []
         #: Forks that were closed or dropped and are still to be taken out. Noted by finalizers, which may run at any
         #: allocation and so must touch nothing else.
         self.dropped: deque[Any] = deque()
 
-    # --- what a fork asks of its origin before its own tables are used --------------------------------------------
+    # --- what is asked of the origin before the graph's own tables are used ------------------------------------------
+
+    def knows(self, ingredient: Any) -> bool:
+        """Whether somebody else may know calls of the query that have no node here, or has to hear of those made."""
+        if ingredient in self.fresh:
+            return False
+        if self.forks or self.origin is None or self.origin.knows(ingredient):
+            return True
+        self.fresh.add(ingredient)
+        return False
+
+    def forked(self, fork: Any) -> None:
+        """Somebody inherits from this graph from now on."""
+        self.forks.append(fork)
+        self.fresh.clear()
+
+    def keeps(self, slot: Node) -> bool:
+        """Whether somebody else may depend on an empty slot."""
+        return bool(self.forks) or self.origin is None or self.origin.keeps(slot)
 
     def reach(self, node: Node) -> None:
         """Before the walk goes on to the dependents of *node*: let those that are only known to the origin be here."""
@@ -84,6 +108,8 @@ class Kin:
     def doubted(self, node: Node, dependency: Node | None) -> None:
         """*dependency* of *node* may be another one from now on, or *node* does not depend on it any more (None: that
         may be any of them)."""
+        if self.origin is not None:
+            self.origin.suspected(node)
         for fork in self.forks:
             fork.doubted(node, dependency)
 

@@ -237,7 +237,7 @@ def limited(graph: Any) -> Memory:
 
 def meet(graph: Any, ingredient: Any) -> None:
     """The graph has a table for the ingredient now. A fork has no limits: its values go with it."""
-    if ingredient.kind == "query" and ingredient.lru is not None and (graph.kin is None or graph.kin.origin is None):
+    if ingredient.kind == "query" and ingredient.lru is not None and (graph.kin is None or not graph.kin.is_fork):
         limited(graph).limit_query(ingredient)
 
 

@@ -119,6 +119,15 @@ class Stored:
         encoded: bytes | None = self._source.encoded(self._row)
         return encoded
 
+    def kept(self) -> Stored:
+        """The same value, whatever becomes of the row."""
+        kept: Stored = self._source.kept(self, self._row)
+        return kept
+
+    def is_row(self, source: Any, row: int) -> bool:
+        """Whether this is what *source* has in *row*."""
+        return self._source is source and self._row == row
+
 
 @final
 class Memo:

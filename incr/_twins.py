@@ -19,7 +19,7 @@ from incr._collected import Collected, is_collection
 from incr._component import is_component, on_loop
 from incr._graph import Graph
 from incr._kin import Kin
-from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, link
+from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, Stored, link
 from incr._revision import OPEN
 from incr._suspicion import LISTED
 
@@ -195,11 +195,11 @@ class Twins:
     def _slot(self, node: Node) -> Node:
         found = self.origin.find(node, self.base)
         assert found is not None  # what a pinned revision needs is kept
-        own = Node(node.ingredient, node.key, found.value)
+        own = Node(node.ingredient, node.key, found.value.kept() if type(found.value) is Stored else found.value)
         own.changed_at, own.valid_from, own.valid_to = found.changed_at, found.valid_from, OPEN
         own.suspects = None
         own.bits = node.bits
-        own.hot = found.value is not ABSENT
+        own.hot = found.value is not ABSENT and type(found.value) is not Stored
         self.graph.table(node.ingredient)[node.key] = own
         return self._pair(node, own)
 

@@ -49,7 +49,9 @@ class Vacant:
         """Take out those that nothing needs, if there are many. The caller holds the lock."""
         # A running call may have read one without being linked to it; a pinned revision may have had a record there;
         # a fork knows slots of its origin.
-        if not self.many or graph.pins or graph.at.users or graph.kin is not None:
+        if not self.many or graph.pins or graph.at.users:
+            return
+        if graph.kin is not None and (graph.kin.is_fork or graph.kin.forks):
             return
         slots = list(self._slots)  # other threads note some more, without the lock
         idle = [slot for slot in slots if slot.value is ABSENT and not _needed(graph, slot)]
@@ -67,6 +69,8 @@ class Vacant:
 
 def _needed(graph: Any, slot: Node) -> bool:
     """Whether somebody depends on it or on its presence, or may without a link, or has to be told of its change."""
+    if graph.kin is not None and graph.kin.keeps(slot):
+        return True
     presence = graph.presence.get(slot)
     nodes = (slot,) if presence is None else (slot, presence)
     return any(node.dependents is not None or node.bits or node in graph.log for node in nodes)
