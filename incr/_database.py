@@ -12,22 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, final, overload
 
-from incr._errors import FinishedFrameError, StoreError, call_text, short_repr
+from incr._errors import FinishedFrameError, call_text, short_repr
 from incr._explain import Explanation, explain
 from incr._frame import enter_outer
 from incr._graph import CLOSED, At, Graph
 from incr._inherit import Inheritance
 from incr._invariant import check_tables
+from incr._keeping import Keeping
 from incr._listeners import Subscription
-from incr._loop import in_thread
 from incr._memory import limited
 from incr._node import ABSENT
 from incr._query import Query, query_of
-from incr._registry import declared
 from incr._revision import Durability, Revision
 from incr._stale import Stale, astale_read, stale_read
 from incr._state import StateLimit
@@ -40,17 +38,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from incr._events import Event
-    from incr._persist import LoadJob, SaveJob
 
-__all__ = ["Database", "OnCorrupt", "Snapshot", "base_path"]
+__all__ = ["Database", "Snapshot"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-OnCorrupt = Literal["error", "ignore", "quarantine", "delete"]
 
 
 @final
-class Database(View):
+class Database(Keeping):
     """Inputs, definitions and memos of one program state. Two databases never meet.
 
     Args:
@@ -61,7 +57,7 @@ class Database(View):
         count_hits: count hits and misses for `statistics`. It takes the fast path from all hits.
     """
 
-    __slots__ = ("_code", "_home", "_inheritance")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -84,20 +80,18 @@ class Database(View):
 
     def _begin(self, graph: Graph, inheritance: Inheritance | None) -> None:
         self._graph = graph
-        #: What a fork has of the snapshot that it was made of; None for a database of its own.
         self._inheritance = inheritance
         self._at = self._graph.at
         self._reads = None
         self._sync = False
-        #: The directory that it lives in, and what its queries' code is called, if it was opened from one.
-        self._home: str | None = None
-        self._code: str | None = None
+        self._session = None
+        self._code = None
 
     def __repr__(self) -> str:
         return f"<Database at revision {self._graph.newest}>"
 
     def _enter(self) -> tuple[Any, Any, At]:
-        if self._inheritance is not None:
+        if self._inheritance is not None or self._session is not None:
             refuse_closed(self._graph)
         entered = enter_outer(self._graph, None)
         if self._at.tables is CLOSED:
@@ -105,16 +99,24 @@ class Database(View):
         return entered
 
     # spec: fork.closed
+    # spec: open.close
     def close(self) -> None:
-        """Let go of the snapshot that this fork was made of; reading or writing it afterwards is an error.
+        """Let go of the snapshot that this fork was made of, or of the store that the database lives in; reading or
+        writing it afterwards is an error.
 
-        Snapshots of it that are open stay open. A database that is no fork holds nothing: it stays as it is. Closing
-        twice is fine.
+        What was committed is durable then; what was not is not kept. Snapshots of a fork that are open stay open. Any
+        other database holds nothing: it stays as it is. Closing twice is fine.
+
+        Raises:
+            StoreError: what was committed could not be made durable.
         """
-        inheritance = self._inheritance
+        inheritance, session = self._inheritance, self._session
         if inheritance is not None and not inheritance.closed:
             self._at = At(self._at.revision, CLOSED)
             inheritance.close()
+        if session is not None:
+            self._at = At(self._at.revision, CLOSED)
+            session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,151 +242,6 @@ class Database(View):
         """
         return EventStream(self._graph.listeners, buffer)
 
-    # --- files ----------------------------------------------------------------------------------------------------
-
-    def save(
-        self,
-        path: str | PathLike[str],
-        /,
-        *,
-        max_bytes: int | None = None,
-        max_records_per_section: int | None = None,
-        max_record_bytes: int | None = None,
-    ) -> None:
-        """Write the newest revision to one file, atomically: the path has the old content or all of the new.
-
-        Missing folders are made. Inputs, interned values and memos are written; a value that cannot be stored is left
-        out and reported by a `ValueNotStored` event. Larger than *max_bytes*, or with larger records than
-        *max_record_bytes* (bytes), or with more records in a section than *max_records_per_section*, memo values are
-        left out, the largest first, then memos; never inputs or interned values.
-
-        Raises:
-            EncodeError: an input or interned value cannot be stored; nothing was written.
-            LimitExceededError: inputs and interned values alone are larger than *max_bytes*; nothing was written.
-            StoreError: the file cannot be written; the path has what it had.
-        """
-        job = self._save_job(path, max_bytes, max_records_per_section, max_record_bytes)
-        job.write()
-        self._saved(job)
-
-    def load(
-        self, path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", max_bytes: int | None = None
-    ) -> bool:
-        """Replace the state by a file's, and say whether there was one: False if there is no such file.
-
-        Everything is checked before anything is replaced. Memos of queries whose code has changed run again when they
-        are asked for; an equal result still stops there. *on_corrupt* says what happens to damaged content: "error"
-        raises, "ignore" goes on without it, "quarantine" moves the file aside, "delete" removes it; all but the first
-        return False.
-
-        Raises:
-            CorruptError: the content is damaged, and *on_corrupt* is "error".
-            VersionError: the file is of a format that this release does not read.
-            LimitExceededError: the file is larger than *max_bytes*.
-            StoreError: the file cannot be read, or a snapshot is open or a call running.
-            WriteInQueryError: called from inside a query.
-        """
-        refuse_write(self._graph)
-        job = self._load_job(path, on_corrupt, max_bytes)
-        job.read()
-        return self._loaded(job)
-
-    async def asave(
-        self,
-        path: str | PathLike[str],
-        /,
-        *,
-        max_bytes: int | None = None,
-        max_records_per_section: int | None = None,
-        max_record_bytes: int | None = None,
-    ) -> None:
-        """`save` without holding up the event loop: what is written is the revision at the call."""
-        job = self._save_job(path, max_bytes, max_records_per_section, max_record_bytes)
-        await in_thread(job.write)
-        self._saved(job)
-
-    async def aload(
-        self, path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", max_bytes: int | None = None
-    ) -> bool:
-        """`load` without holding up the event loop; the swap at its end is done in one stretch."""
-        refuse_write(self._graph)
-        job = self._load_job(path, on_corrupt, max_bytes)
-        await in_thread(job.read)
-        return self._loaded(job)
-
-    def commit(self) -> Revision:
-        """Write the state to the directory that the database was opened from; returns the revision that is there now.
-
-        Raises:
-            StoreError: it was not opened from a directory (`incr.open`), and what `save` raises.
-        """
-        self.save(self._base_path())
-        return Revision(self._graph.newest)
-
-    def checkpoint(self) -> Revision:
-        """Write a new base file; in this release every commit does."""
-        return self.commit()
-
-    async def acommit(self) -> Revision:
-        """`commit` without holding up the event loop."""
-        revision = Revision(self._graph.newest)
-        await self.asave(self._base_path())
-        return revision
-
-    async def acheckpoint(self) -> Revision:
-        """`checkpoint` without holding up the event loop."""
-        return await self.acommit()
-
-    # spec: fork.files
-    def _refuse_fork(self, path: str | PathLike[str]) -> None:
-        if self._inheritance is not None:
-            raise StoreError(
-                str(path),
-                "a fork lives in memory and is neither saved nor loaded; save the database that it was made of, or set "
-                "there what was tried out here",
-            )
-
-    def _base_path(self) -> str:
-        self._refuse_fork("")
-        if self._home is None:
-            raise StoreError("", "this database lives in memory; open it from a directory with incr.open(directory), "
-                             "or write one file with db.save(path)")  # fmt: skip
-        return base_path(self._home)
-
-    def _save_job(
-        self,
-        path: str | PathLike[str],
-        max_bytes: int | None,
-        max_records_per_section: int | None,
-        max_record_bytes: int | None,
-    ) -> SaveJob:
-        self._refuse_fork(path)
-        job: SaveJob = _persist().prepare_save(
-            self._graph,
-            path,
-            max_bytes=max_bytes,
-            max_records_per_section=max_records_per_section,
-            max_record_bytes=max_record_bytes,
-            code=self._code,
-        )
-        return job
-
-    def _saved(self, job: SaveJob) -> None:
-        job.finish()
-        self._graph.listeners.tell()
-
-    def _load_job(self, path: str | PathLike[str], on_corrupt: str, max_bytes: int | None) -> LoadJob:
-        self._refuse_fork(path)
-        job: LoadJob = _persist().prepare_load(
-            self._graph, path, on_corrupt=on_corrupt, max_bytes=max_bytes, declared=declared(), code=self._code
-        )
-        return job
-
-    def _loaded(self, job: LoadJob) -> bool:
-        found = job.finish()
-        self._graph.listeners.tell()
-        return found
-
     def check_invariant(self) -> None:
         """Assert that the graph is whole. For tests: it visits every node."""
         with self._graph.lock:
@@ -468,17 +325,3 @@ class Snapshot(View):
 def _check_limit(name: str, value: int | None) -> None:
     if value is not None and (type(value) is not int or value <= 0):
         raise TypeError(f"Database({name}=...) wants a positive int, or None, not {short_repr(value)}")
-
-
-def _persist() -> Any:
-    """The package that reads and writes files: half of what incr is, and not loaded before the first file."""
-    from importlib import import_module
-
-    return import_module("incr._persist")
-
-
-def base_path(home: str) -> str:
-    """The base file of a database's directory."""
-    import os
-
-    return os.path.join(home, "base-0000000000000001.incr")

@@ -1,4 +1,4 @@
-"""A database that lives in a directory: loaded when it is opened, written when it is committed.
+"""A database that lives in a store: opened without reading what nobody asks for, written when it is committed.
 
 Law: what `commit` has returned from is there at the next opening.
 
@@ -7,63 +7,113 @@ Keeps: open.directory.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from importlib import import_module
 from os import PathLike
 from types import TracebackType
-from typing import final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
-from incr._database import Database, OnCorrupt, base_path
+from incr._database import Database
+from incr._keeping import OnCorrupt
+from incr._loop import in_thread
+from incr._registry import declared
+
+if TYPE_CHECKING:
+    from incr.store import Directory, MemoryStore
+    from incr.store.rows import Store
 
 __all__ = ["Opened", "open"]
+
+Place: TypeAlias = "str | PathLike[str] | Directory | MemoryStore"
 
 
 @final
 class Opened:
     """What `incr.open` returns: one object for ``with`` and ``async with``, which give the database."""
 
-    __slots__ = ("_code", "_home", "_on_corrupt")
+    __slots__ = ("_code", "_db", "_make")
 
-    def __init__(self, home: str, on_corrupt: OnCorrupt, code: str | None) -> None:
-        self._home = home
-        self._on_corrupt: OnCorrupt = on_corrupt
+    def __init__(self, make: Callable[[], Store], code: str | None) -> None:
+        self._make = make
         self._code = code
+        self._db: Database | None = None
 
-    def _database(self) -> Database:
+    def _open(self) -> Database:
         db = Database()
-        db._home = self._home
+        store = self._make()
+        try:
+            db._session = _loaded("incr._durable").open_session(db._graph, store, declared(), self._code)
+        except BaseException:
+            store.close()
+            raise
+        db._at = db._graph.at
         db._code = self._code
+        self._db = db
         return db
+
+    def _close(self, error: BaseException | None) -> None:
+        db, self._db = self._db, None
+        if db is None:
+            return
+        try:
+            db.close()
+        except Exception:
+            if error is None:  # else that error is what the caller has to hear of
+                raise
 
     def __enter__(self) -> Database:
-        db = self._database()
-        db.load(base_path(self._home), on_corrupt=self._on_corrupt)
-        return db
+        return self._open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        return None  # what was not committed is not kept: that is the program's decision, also when it fails
+        self._close(error)
 
     async def __aenter__(self) -> Database:
-        db = self._database()
-        await db.aload(base_path(self._home), on_corrupt=self._on_corrupt)
+        db: Database = await in_thread(self._open)
         return db
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        return None
+        await in_thread(lambda: self._close(error))
 
 
 # spec: open.directory
-def open(path: str | PathLike[str], /, *, on_corrupt: OnCorrupt = "error", code: str | None = None) -> Opened:
-    """Open the database that lives in directory *path*, made when the first commit is.
+def open(
+    place: Place,
+    /,
+    *,
+    mode: Literal["rw", "ro"] = "rw",
+    durability: Literal["commit", "interval", "relaxed"] = "commit",
+    backend: Literal["file", "sqlite"] = "file",
+    on_corrupt: OnCorrupt = "error",
+    code: str | None = None,
+    **options: Any,
+) -> Opened:
+    """Open the database that lives in *place*: a directory, made if it is not there, or an SQLite file.
 
-    ``with incr.open("state") as db`` (or ``async with``) loads what was committed last; `Database.commit` (or
-    `acommit`) writes the state as it is. Leaving the block writes nothing.
+    ``with incr.open("state") as db`` (or ``async with``) reads next to nothing: values are read when they are asked
+    for. `Database.commit` (or `acommit`) writes what is new. Leaving the block writes nothing more, and closes the
+    database.
 
-    *on_corrupt* says what happens to damaged content: "error", "ignore", "quarantine" or "delete", as in
-    `Database.load`, whose errors entering the block raises. *code* names the program's code as a whole (a release, a
-    commit) in place of the fingerprints of its queries: another name means that every memo runs again.
+    Raises:
+        StoreLockedError: somebody else has it open for writing. Raised where the block is entered, like what follows.
+        CorruptError: its content is damaged, and *on_corrupt* is "error".
+        VersionError: it was written by a release with another format.
+        StoreError: it cannot be read or written, or is not a store of incr.
     """
-    return Opened(os.fspath(path), on_corrupt, code)
+    if not isinstance(place, str | PathLike) and hasattr(place, "open") and not hasattr(place, "create"):
+        return Opened(place.open, code)
+    if backend == "sqlite":
+        make = _loaded("incr.store.sqlite_store").SqliteStore.open
+        return Opened(lambda: make(place, mode=mode, durability=durability, **options), code)
+    if backend != "file":
+        raise ValueError(f"backend is 'file' or 'sqlite', not {backend!r}")
+    make = _loaded("incr.store.file_store").FileStore.open
+    return Opened(lambda: make(place, mode=mode, durability=durability, on_corrupt=on_corrupt, **options), code)
+
+
+def _loaded(name: str) -> Any:
+    """Half of what incr is, and not loaded before the first store is opened."""
+    return import_module(name)

@@ -91,7 +91,11 @@ def refuse_closed(graph: Graph) -> None:
     """Raise if the database is a fork that was closed."""
     kin = graph.kin
     if kin is not None and kin.origin is not None and kin.origin.closed:
-        raise FinishedFrameError("this fork is closed; make a new one with snapshot.fork()")
+        raise FinishedFrameError(
+            "this fork is closed; make a new one with snapshot.fork()"
+            if kin.is_fork
+            else "this database is closed; open it again with incr.open()"
+        )
 
 
 def slot_and_record(graph: Graph, record: Any, durability: Any) -> tuple[Node, Any]:

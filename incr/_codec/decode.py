@@ -84,6 +84,15 @@ class Decoder:
             raise ValueError("not a stored value: its bytes go on behind it")
         return tree[0]
 
+    def knows_all(self) -> bool:
+        """Whether the program has every class of the table, in the shape that it has there."""
+        try:
+            for number, (_, kind, _) in enumerate(self._classes):
+                self._class(number, kind)
+        except UnknownTypeError:
+            return False
+        return True
+
     def _raise(self, item: Any, depth: int) -> Any:
         kind = type(item)
         if kind in _AS_IT_IS:

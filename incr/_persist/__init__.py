@@ -22,7 +22,7 @@ from incr._persist._limits import Limits
 from incr._persist._load import LoadJob
 from incr._persist._save import SaveJob
 
-__all__ = ["LoadJob", "SaveJob", "load", "prepare_load", "prepare_save", "save"]
+__all__ = ["LoadJob", "SaveJob", "fingerprint_by", "load", "prepare_load", "prepare_save", "save"]
 
 Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
@@ -89,7 +89,7 @@ def prepare_save(
         _limit("max_records_per_section", max_records_per_section),
         _limit("max_record_bytes", max_record_bytes),
     )
-    return SaveJob(graph, path, limits, _fingerprint_by(code))
+    return SaveJob(graph, path, limits, fingerprint_by(code))
 
 
 def prepare_load(
@@ -111,7 +111,7 @@ def prepare_load(
     if on_corrupt not in _ON_CORRUPT:
         raise ValueError(f"on_corrupt is one of {', '.join(map(repr, _ON_CORRUPT))}, not {short_repr(on_corrupt)}")
     declared = list(declared)
-    by = _fingerprint_by(code)
+    by = fingerprint_by(code)
     for ingredient in declared:
         if ingredient.kind == "query":
             # Now, before the program has changed what its modules hold: the next process begins with that too.
@@ -129,7 +129,7 @@ def _limit(name: str, value: Any) -> int | None:
     return value
 
 
-def _fingerprint_by(code: Any) -> Callable[[Any], bytes]:
+def fingerprint_by(code: Any) -> Callable[[Any], bytes]:
     """What code a query is; all of them are *code* if the program says so."""
     if code is None:
         return _fingerprint_of

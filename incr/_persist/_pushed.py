@@ -14,14 +14,13 @@ Keeps: accumulate.persist.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Protocol, final
 
-from incr._codec import Encoder
 from incr._collected import Collected
 from incr._errors import StoreError
 from incr._node import EMPTY, Node, Stored
 from incr._persist._format import Calls
-from incr._persist._rows import Declared, Rows, Source
+from incr._persist._rows import Declared, Rows
 from incr._pushes import Push, Pushes
 
 __all__ = ["StoredPushes", "accumulators_of", "encode_pushes", "known_pushes", "name_rows"]
@@ -33,8 +32,8 @@ class StoredPushes:
 
     __slots__ = ("_accumulators", "_stored")
 
-    def __init__(self, source: Source, row: int, accumulators: Mapping[str, Any]) -> None:
-        self._stored = Stored(source, row)
+    def __init__(self, stored: Stored, accumulators: Mapping[str, Any]) -> None:
+        self._stored = stored
         self._accumulators = accumulators
 
     def decode(self) -> tuple[Push, ...] | None:
@@ -51,6 +50,10 @@ class StoredPushes:
         """The bytes as they were read."""
         return self._stored.encoded()
 
+    def kept(self) -> StoredPushes:
+        """The same pushes, whatever becomes of the row."""
+        return StoredPushes(self._stored.kept(), self._accumulators)
+
 
 def accumulators_of(declared: Declared) -> dict[str, Any]:
     """The program's accumulators by name."""
@@ -66,7 +69,11 @@ def known_pushes(pushes: Pushes) -> bytes | None:
     return pushes.encoded
 
 
-def encode_pushes(pushes: Pushes, encoder: Encoder, named: dict[str, Any], path: str) -> bytes:
+class _Encodes(Protocol):
+    def encode(self, value: Any) -> bytes: ...
+
+
+def encode_pushes(pushes: Pushes, encoder: _Encodes, named: dict[str, Any], path: str) -> bytes:
     """The bytes of pushes whose values are there; *named* are the accumulators that the file has, by name.
 
     Raises:

@@ -171,7 +171,7 @@ def _restore_pushes(rows: Rows, section: Section, nodes: Sequence[Node | None]) 
     accumulators = accumulators_of(rows.declared)
     for row, (node, length) in enumerate(zip(nodes, values.lengths, strict=True)):
         if length and node is not None and node.pushes is not LOST:
-            node.pushes = Pushes(None, StoredPushes(source, row, accumulators))
+            node.pushes = Pushes(None, StoredPushes(Stored(source, row), accumulators))
 
 
 def _each_exact(key: Any) -> tuple[Any, ...]:

@@ -16,13 +16,13 @@ from typing import Any, Final, final
 from incr._errors import CorruptError
 from incr._graph import Graph
 from incr._log import Unseen
-from incr._node import EMPTY, NEVER, SCAN, Node
+from incr._node import EMPTY, NEVER, SCAN, Node, Stored
 from incr._persist._format import CALLS, KEY_SETS, PRESENCES, RECORDS, Values
 from incr._persist._keys import UNREADABLE
 from incr._revision import OPEN
 from incr.store.base import Base, Section
 
-__all__ = ["INGREDIENTS", "Declared", "Rows", "Source", "located", "settled"]
+__all__ = ["INGREDIENTS", "Declared", "Reason", "Rows", "Source", "located", "settled"]
 
 #: What an ingredient has to be to have a section of this kind.
 INGREDIENTS: Final = {RECORDS: "input", PRESENCES: "input", KEY_SETS: "input", CALLS: "query"}
@@ -55,8 +55,13 @@ class Source:
         return None if row in self._unreadable else self._values.row(row)
 
 
+    def kept(self, stored: Stored, row: int) -> Stored:
+        """The file was read, and is never written to."""
+        return stored
+
+
 @final
-class _Reason:
+class Reason:
     """Why a memo of a file has to run again, for `explain` to show as a cause."""
 
     __slots__ = ("name",)
@@ -141,7 +146,7 @@ class Rows:
 
     def reason(self, text: str) -> Node:
         """A cause that is no row."""
-        return settled(Node(_Reason(text), ()), self.later)
+        return settled(Node(Reason(text), ()), self.later)
 
 
 def settled(node: Node, stamp: int) -> Node:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 
 from incr._errors import CorruptError, StoreError, StoreLockedError
 from incr.store.rows import GOOD, Capabilities, Content, Delta, Head, Progress, Row, SectionInfo, Told
@@ -115,6 +115,11 @@ class MemoryStore:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Never."""
+        return False
+
     def append(self, delta: Delta, told: Told | None = None) -> int:
         """Take a delta; its number. It is as durable as it will ever be."""
         with self._lock:
@@ -136,6 +141,14 @@ class MemoryStore:
     def checkpoint(self, progress: Progress | None = None) -> None:
         """Nothing: opening costs nothing."""
         self.head()
+
+    def backup(self, place: Any, progress: Progress | None = None) -> None:
+        """Refused: there is nothing but memory.
+
+        Raises:
+            StoreError: always.
+        """
+        raise StoreError(_PATH, "cannot be copied to a place of its kind; copy it with incr.store.tools")
 
     def close(self) -> None:
         """Let the next one have it."""

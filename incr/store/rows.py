@@ -13,7 +13,7 @@ between the last delta that was reported durable and the last one that was appen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from incr._errors import IncrError
 
@@ -28,8 +28,10 @@ __all__ = [
     "NO_SECTION",
     "PAGE_ROWS",
     "PRESENCES",
+    "PUSHES",
     "RECORDS",
     "UNTRACKED",
+    "VALUE",
     "Capabilities",
     "Content",
     "Delta",
@@ -61,6 +63,10 @@ GOOD: Final = 1
 HIGH: Final = 2
 #: The call has pushed something that the store does not have; it has no value either.
 LOST_PUSHES: Final = 4
+#: The row's content has a value, so a slot with it holds a record.
+VALUE: Final = 8
+#: The row's content has pushes.
+PUSHES: Final = 16
 
 #: As `valid_from`: the call has to run, whatever its dependencies say.
 NEVER: Final = -1
@@ -209,6 +215,11 @@ class Store(Protocol):
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether so much was appended since the last one that it is worth while."""
+        ...
+
     def append(self, delta: Delta, told: Told | None = None) -> int:
         """Take a delta, in the order of the calls; its number. Waits only while too much is waiting to be written.
 
@@ -228,6 +239,10 @@ class Store(Protocol):
 
     def checkpoint(self, progress: Progress | None = None) -> None:
         """Let opening cost less, and give up what nobody needs any more."""
+        ...
+
+    def backup(self, place: Any, progress: Progress | None = None) -> None:
+        """Write everything that was appended before to a new store of this kind elsewhere, while this one goes on."""
         ...
 
     def close(self) -> None:

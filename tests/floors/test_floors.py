@@ -32,6 +32,7 @@ FLOORS: list[list[str]] = [
     ["_codec", "_concurrent", "_events", "_node", "store"],
     ["_checks", "_history", "_kin", "_listeners", "_log", "_pushes", "_recovery", "_signature", "codec", "maintenance"],
     ["_collected", "_invariant", "_memory", "_state", "_stream", "_suspicion", "_vacant"],
+    ["_tables"],
     ["_graph"],
     ["_component"],
     ["_explain", "_statistics", "_twins", "_verify", "_view"],
@@ -46,6 +47,7 @@ FLOORS: list[list[str]] = [
     ["_input", "_interned", "_query"],
     ["_accumulator", "_parallel"],
     ["_fold", "_persist", "_stale", "_write"],
+    ["_durable", "_keeping"],
     ["_database"],
     ["_latest", "_networkx", "_open"],
     [""],  # incr itself: the public names

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 import incr
-from random_programs import Cell, Config, Expression, Program, evaluate, finish, from_scratch, outcome_of
+from random_programs import Cell, Config, Program, evaluate, finish, from_scratch, outcome_of, random_expression
 
 #: What a body read: a slot, a presence, the keys or a call, and what that was.
 Reads = list[tuple[tuple[Any, ...], Any]]
@@ -84,31 +84,6 @@ def seen(inputs: dict[Any, Any], read: tuple[Any, ...]) -> Any:
             return from_scratch(_program[0], inputs, number)
         case _:
             raise AssertionError(read)
-
-
-def random_expression(chance: random.Random, below: int, depth: int = 0) -> Expression:
-    leaves: list[Expression] = [("cell", chance.randrange(4)), ("get", chance.randrange(4))]
-    leaves += [("present", chance.randrange(4)), ("keys",), ("config",), ("const", chance.randrange(3))]
-    if chance.random() < 0.1:
-        leaves.append(("clock",))
-    if below:
-        leaves += [("call", chance.randrange(below)) for _ in range(6)] + [("try", chance.randrange(below))]
-    if depth > 2 or chance.random() < 0.3:
-        return chance.choice(leaves)
-
-    def inner() -> Expression:
-        return random_expression(chance, below, depth + 1)
-
-    return chance.choice(
-        [
-            ("add", inner(), inner()),
-            ("add", inner(), inner()),
-            ("if", inner(), inner(), inner()),
-            ("boom", inner()),
-            ("half", inner()),
-            ("name", inner()),
-        ]
-    )
 
 
 class _State:

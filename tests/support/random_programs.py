@@ -7,6 +7,7 @@ computation from scratch.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -77,6 +78,32 @@ def programs(draw: st.DrawFn, size: int = 8, *, tasks: bool = True) -> Program:
     count = draw(st.integers(2, size))
     awaited = draw(st.integers(1, count)) if tasks else count
     return tuple((number >= awaited, draw(expressions(number))) for number in range(count))
+
+
+def random_expression(chance: random.Random, below: int, depth: int = 0) -> Expression:
+    """An expression that calls definitions with a number under *below*, without hypothesis."""
+    leaves: list[Expression] = [("cell", chance.randrange(4)), ("get", chance.randrange(4))]
+    leaves += [("present", chance.randrange(4)), ("keys",), ("config",), ("const", chance.randrange(3))]
+    if chance.random() < 0.1:
+        leaves.append(("clock",))
+    if below:
+        leaves += [("call", chance.randrange(below)) for _ in range(6)] + [("try", chance.randrange(below))]
+    if depth > 2 or chance.random() < 0.3:
+        return chance.choice(leaves)
+
+    def inner() -> Expression:
+        return random_expression(chance, below, depth + 1)
+
+    return chance.choice(
+        [
+            ("add", inner(), inner()),
+            ("add", inner(), inner()),
+            ("if", inner(), inner(), inner()),
+            ("boom", inner()),
+            ("half", inner()),
+            ("name", inner()),
+        ]
+    )
 
 
 async def evaluate(view: Any, expression: Expression, call: Callable[[int], Awaitable[int]]) -> int:

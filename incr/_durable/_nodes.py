@@ -1,0 +1,353 @@
+"""Rows as nodes: made one by one, each of them from the moment on at which somebody needs it.
+
+Law: a row becomes a node as it stands in the store. One that no write has reached since the store was opened is right;
+one that was not good when it was written is linked to those of its dependencies that are not what they were. The lock
+of the graph is held.
+
+Keeps: lazy.open, lazy.trust, lazy.value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+from incr._collected import Collected
+from incr._durable._journal import Journal
+from incr._durable._rowcodec import UNREADABLE, RowCodec
+from incr._durable._sections import Sections
+from incr._durable._sources import Source
+from incr._graph import Graph
+from incr._kin import Kin
+from incr._log import UNTRACKED as UNTRACKED_READS
+from incr._node import ABSENT, NEVER, SCAN, Node, Stored, link, settled
+from incr._persist._pushed import StoredPushes
+from incr._pushes import LOST, Pushes
+from incr._revision import OPEN
+from incr._suspicion import LISTED
+from incr.store.rows import (
+    CALLS,
+    GOOD,
+    HIGH,
+    INTERNED,
+    KEY_SETS,
+    LOST_PUSHES,
+    PRESENCES,
+    PUSHES,
+    RECORDS,
+    UNTRACKED,
+    VALUE,
+    Row,
+    Store,
+)
+
+__all__ = ["LOOP", "Heir", "Nodes"]
+
+#: The reason that stands for what no store can have: loops of calls that were solved together (which code they went
+#: through is not written down), and calls whose arguments cannot be stored.
+LOOP: Final = "a call that cannot be stored by itself"
+
+
+@final
+class Heir:
+    """A call that has not run in this process: its row's dependencies, and which of them are linked."""
+
+    __slots__ = ("_members", "dependencies", "linked")
+
+    def __init__(self, dependencies: Sequence[int], linked: Sequence[int]) -> None:
+        self.dependencies = dependencies
+        self.linked = dict.fromkeys(linked)
+        self._members: set[int] | None = None
+
+    def has(self, number: int) -> bool:
+        """Whether the outcome depends on the row."""
+        if self._members is None:
+            self._members = set(self.dependencies)
+        return number in self._members
+
+
+class Nodes:
+    """The rows of one store that are nodes of a graph."""
+
+    is_fork = False
+    __slots__ = (
+        "closed",
+        "codec",
+        "graph",
+        "heirs",
+        "instances",
+        "journal",
+        "kin",
+        "loop",
+        "nodes",
+        "numbers",
+        "pushes",
+        "records",
+        "removed",
+        "sections",
+        "store",
+        "touched",
+        "unknown_doubts",
+        "unreadable",
+        "unspread",
+        "values",
+    )  # fmt: skip
+
+    def __init__(self, graph: Graph, store: Store, codec: RowCodec, sections: Sections) -> None:
+        self.graph = graph
+        self.store = store
+        self.codec = codec
+        self.sections = sections
+        #: The store is not open any more.
+        self.closed = False
+        self.journal = Journal()
+        #: Row -> its node, and back; nodes that have no row yet are not there.
+        self.nodes: dict[int, Node] = {}
+        self.numbers: dict[Node, int] = {}
+        #: Where the values of calls are, records, and what was pushed.
+        self.values = Source(store, lambda row, data: codec.value(data), lambda content: content.value)
+        self.records = Source(
+            store, lambda row, data: codec.record(self.nodes[row], data), lambda content: content.value
+        )
+        self.pushes = Source(store, lambda row, data: codec.value(data), lambda content: content.pushes)
+        #: Nodes on which rows may depend that are no nodes, or are not linked.
+        self.unspread: dict[Node, int] = {}
+        #: Calls that have their row's memo and not all of its dependencies.
+        self.heirs: dict[Node, Heir] = {}
+        #: Those of them whose dependencies are to be brought into order.
+        self.touched: dict[Node, None] = {}
+        #: Rows that cannot be nodes in this program, as far as somebody has asked; those of them that a write reached.
+        self.unreadable: set[int] = set()
+        #: Rows that the store still has and nobody asks for any more.
+        self.removed: set[int] = set()
+        #: How many interned values of each class are known to the store, or were looked for in it.
+        self.instances: dict[Any, int] = {}
+        #: What stands for dependencies that no store can have; it changes whenever a store is opened.
+        self.loop = settled(Node(UNTRACKED_READS, LOOP, LOOP))
+        self.unknown_doubts: dict[int, None] = {}
+        self.kin = graph.kin = Kin(self)
+        self.kin.made = self.journal.rows
+
+    # --- look-ups -------------------------------------------------------------------------------------------------
+
+    # spec: lazy.open
+    def find(self, ingredient: Any, key: Any) -> Node | None:
+        """The row's node; None if there is no such row."""
+        node = self.graph.table(ingredient).get(key)
+        if node is not None:
+            return node
+        section = self.sections.of(ingredient, RECORDS if ingredient.kind == "input" else CALLS)
+        data = None if section is None else self._key_of(ingredient, key)
+        if section is None or data is None:
+            return None
+        with self.graph.lock:
+            node = self.graph.table(ingredient).get(key)
+            if node is None:
+                found = self.store.find(section, data)
+                node = None if found is None or found in self.removed else self.node(found, key)
+        return node
+
+    def _key_of(self, ingredient: Any, key: Any) -> bytes | None:
+        if getattr(ingredient, "accumulator", None) is not None:
+            number = self.numbers.get(key)
+            return None if number is None else self.codec.encode(number)
+        return self.codec.try_key(ingredient, key)
+
+    def call(self, ingredient: Any, key: Any) -> Node:
+        """The call's node, made if nobody has made it."""
+        node = self.find(ingredient, key)
+        if node is None:
+            node = self.graph.table(ingredient).setdefault(key, Node(ingredient, key))
+        return node
+
+    def present(self, ingredient: Any, own: dict[Any, Node]) -> list[Any]:
+        """The keys of the records that are there, without those that are nodes."""
+        section = self.sections.of(ingredient, RECORDS)
+        if section is None:
+            return []
+        found: list[Any] = []
+        for number in self.store.rows_of(section):
+            if number not in self.nodes and number not in self.removed:
+                row = self.store.row(number)
+                key = self.codec.row_key(ingredient, row.key) if row.flags & VALUE else UNREADABLE
+                if key is not UNREADABLE and key not in own:
+                    found.append(key)
+        return found
+
+    def presence_made(self, own: Node, slot: Node) -> None:
+        """There is a presence node now, made before the slot was filled or emptied in this process."""
+        section = self.sections.of(slot.ingredient, PRESENCES)
+        data = self.codec.try_key(slot.ingredient, slot.key)
+        if section is not None and data is not None:
+            found = self.store.find(section, data)
+            if found is not None:
+                self._stamp(own, found)
+
+    def key_set_made(self, own: Node) -> None:
+        """There is a key set now, made before it first changed in this process."""
+        section = self.sections.of(own.ingredient.input, KEY_SETS)
+        found = None if section is None else self.store.find(section, b"")
+        if found is not None:
+            self._stamp(own, found)
+
+    def _stamp(self, own: Node, number: int) -> None:
+        row = self.store.row(number)
+        own.changed_at = own.valid_from = row.changed_at
+        self.enter(number, own)
+
+    # --- rows become nodes ----------------------------------------------------------------------------------------
+
+    def node(self, number: int, key: Any = UNREADABLE) -> Node | None:
+        """The row's node; None if it is of an ingredient that this program does not declare, or cannot be read.
+
+        What it is suspect for is made before it. *key* is the row's key, where that is known.
+        """
+        found = self.nodes.get(number)
+        if found is not None or number in self.unreadable:
+            return found
+        stack = [number]
+        under: set[int] = set()
+        while stack:
+            top = stack[-1]
+            row = self.store.row(top)
+            moved = self._moved(row)
+            missing = [one for one in moved if one not in self.nodes and one not in self.unreadable]
+            if top not in under and missing:
+                under.add(top)
+                stack += reversed(missing)
+                continue
+            if top not in self.nodes:  # it may have been needed by two
+                self._make(top, row, moved, key if top == number else UNREADABLE)
+            stack.pop()
+        return self.nodes.get(number)
+
+    def _moved(self, row: Row) -> list[int]:
+        """The dependencies that are not, or may not be, what the row's outcome was made from."""
+        since = row.valid_from
+        if row.flags & GOOD or since == NEVER:
+            return []
+        moved: list[int] = []
+        for number in row.dependencies:
+            node = self.nodes.get(number)
+            if node is not None:
+                different = node.suspects is not None or node.changed_at > since
+            else:
+                one = self.store.row(number)
+                different = not one.flags & GOOD or one.changed_at > since
+            if different:
+                moved.append(number)
+        return moved
+
+    def _make(self, number: int, row: Row, moved: list[int], key: Any) -> None:
+        ingredient, kind = self.sections.ingredient(row.section), self.sections.kind(row.section)
+        node: Node | None = None
+        if kind == UNTRACKED:
+            reason = self.codec.decode(row.key)
+            if reason == LOOP:
+                node = self.loop
+            elif type(reason) is str:
+                node = self.graph.untracked_node(reason)
+        elif ingredient is None or kind == INTERNED:
+            pass
+        elif kind == KEY_SETS:
+            node = self.graph.key_set(ingredient)
+        elif kind == CALLS:
+            node = self._call(number, row, ingredient, moved, key)
+        else:
+            if key is UNREADABLE:
+                key = self.codec.row_key(ingredient, row.key)
+            if key is not UNREADABLE:
+                if kind == RECORDS:
+                    node = self._slot(number, row, ingredient, key)
+                else:
+                    node = self.graph.presence_of(self.find(ingredient, key) or self.graph.slot(ingredient, key))
+        if node is None:
+            self.unreadable.add(number)
+        elif number not in self.nodes:
+            self.enter(number, node)
+
+    def enter(self, number: int, node: Node) -> None:
+        self.numbers[node] = number
+        self.unspread[node] = number
+        self.nodes[number] = node
+
+    # spec: lazy.value
+    def _slot(self, number: int, row: Row, ingredient: Any, key: Any) -> Node:
+        there = row.flags & VALUE
+        node = Node(ingredient, key, Stored(self.records, number) if there else ABSENT)
+        node.changed_at = node.valid_from = row.changed_at
+        node.valid_to, node.suspects = OPEN, None
+        if there:
+            node.encoded = node.value
+        if row.flags & HIGH:
+            node.bits = 1 << ingredient.index
+        self.enter(number, node)
+        return self.graph.table(ingredient).setdefault(key, node)
+
+    # spec: lazy.trust
+    def _call(self, number: int, row: Row, ingredient: Any, moved: list[int], key: Any) -> Node | None:
+        if key is UNREADABLE or ingredient.accumulator is not None:
+            key = self._call_key(row, ingredient)
+        if key is UNREADABLE:
+            return None
+        node = Node(ingredient, key)
+        node.changed_at = row.changed_at
+        if row.flags & LOST_PUSHES:
+            node.pushes = LOST
+        elif row.flags & VALUE:
+            node.value = node.encoded = Stored(self.values, number)
+            if row.flags & PUSHES:
+                node.pushes = Pushes(None, StoredPushes(Stored(self.pushes, number), self.sections.accumulators))
+        suspects = [self.nodes.get(one) for one in moved]
+        if row.valid_from == NEVER or None in suspects:
+            node.cause = self.sections.lost
+        else:
+            node.valid_from = row.valid_from
+            self.heirs[node] = Heir(row.dependencies, moved)
+            if row.flags & GOOD:
+                node.valid_to, node.suspects = OPEN, None
+            else:
+                self._doubt(node, [one for one in suspects if one is not None])
+        self.graph.table(ingredient)[key] = node
+        return node
+
+    def _call_key(self, row: Row, ingredient: Any) -> Any:
+        if ingredient.accumulator is None:
+            return self.codec.row_key(ingredient, row.key)
+        # What is collected for a call is known by the call's node.
+        call = self.node(row.dependencies[0]) if len(row.dependencies) == 1 else None
+        if call is None or call.ingredient.kind != "query" or call.ingredient.awaited is not ingredient.awaited:
+            return UNREADABLE
+        self.graph.collected = self.graph.collected or Collected()
+        return call
+
+    def _doubt(self, node: Node, dependencies: list[Node]) -> None:
+        for dependency in dependencies:
+            node.bits |= dependency.bits
+        for dependency in dependencies:
+            link(dependency, node)
+        node.dependencies = tuple(dependencies)
+        node.suspects = dependencies if 0 < len(dependencies) <= LISTED else SCAN
+        node.cause = dependencies[0] if dependencies else None
+        if dependencies:
+            self.kin.taken_over(node, all_linked=False)
+
+    # --- numbers --------------------------------------------------------------------------------------------------
+
+    def give(self, node: Node, number: int) -> None:
+        """The node has a row now: all that depends on it is here."""
+        self.numbers[node] = number
+        self.nodes[number] = node
+
+    def take_back(self, node: Node) -> None:
+        """The row has not come into the store."""
+        del self.nodes[self.numbers.pop(node)]
+
+    def has(self, stored: Stored, number: int) -> bool:
+        """Whether *stored* is the value of this very row."""
+        return stored.is_row(self.values, number) or stored.is_row(self.records, number)
+
+    def stored(self, node: Node) -> Stored:
+        """The value of a node that has a row, as the store has it."""
+        source = self.records if node.ingredient.kind == "input" else self.values
+        return Stored(source, self.numbers[node])

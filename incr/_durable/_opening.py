@@ -1,0 +1,124 @@
+"""Opening: a graph comes to stand on a store, in time that does not grow with what the store has.
+
+What is not as it was when the store was written (code, classes, what the database cannot see) is found here, and
+whatever depends on it becomes suspect. Everything else is trusted without a look.
+
+Law: if anything is not as it was, that is so from a revision on that the store has never seen.
+
+Keeps: lazy.open, load.code, load.unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from incr._durable._backing import Backing
+from incr._durable._rowcodec import UNREADABLE, RowCodec
+from incr._durable._sections import Sections
+from incr._graph import At, Graph
+from incr._node import ABSENT, Node, Stored
+from incr._suspicion import suspect_dependents
+from incr.store.rows import CALLS, RECORDS, Store
+
+__all__ = ["stand_on"]
+
+
+# spec: lazy.open
+def stand_on(graph: Graph, store: Store, declared: Iterable[Any], fingerprint: Callable[[Any], bytes]) -> Backing:
+    """Let an empty graph have what a store has.
+
+    Raises:
+        StoreError: the store cannot be read, or is damaged.
+    """
+    declared = list(declared)
+    head = store.head()
+    with graph.lock:
+        codec = RowCodec(store.path, head.classes, declared, graph)
+        sections = Sections(head, declared, fingerprint)
+        backing = Backing(graph, store, codec, sections)
+        graph.newest = head.revision
+        graph.at = At(graph.newest, graph.tables)
+        opening = _Opening(graph, backing)
+        sections.meet_all(opening.meet)
+        if not codec.all_readable():
+            opening.look_at_all(declared)
+        opening.look_outside()
+        backing.settle()
+    return backing
+
+
+class _Opening:
+    """What is found to be different."""
+
+    def __init__(self, graph: Graph, backing: Backing) -> None:
+        self._graph = graph
+        self._backing = backing
+        self._first = graph.newest
+
+    def _later(self) -> int:
+        """The revision in which what is different becomes so."""
+        graph = self._graph
+        if graph.newest == self._first and not graph.at.users:
+            graph.newest += 1
+            graph.at = At(graph.newest, graph.tables)
+        return graph.newest
+
+    # spec: load.code
+    def meet(self, ingredient: Any, section: int, other_code: bool, other_keys: bool) -> None:
+        """The section has rows of other code, or rows whose keys mean nothing any more."""
+        self._later()
+        for number in list(self._backing.store.rows_of(section)):
+            if other_keys:
+                self._drop(number)
+            else:
+                node = self._backing.node(number)
+                if node is not None:
+                    self._backing.rerun(node)
+
+    def _drop(self, number: int) -> None:
+        """The row is nobody's any more."""
+        backing = self._backing
+        for dependent in backing.store.dependents(number):
+            node = backing.node(dependent)
+            if node is not None:
+                backing.rerun(node)
+        backing.removed.add(number)
+
+    def look_at_all(self, declared: Iterable[Any]) -> None:
+        """Classes that rows are made of are not what they were: which rows can this program not read?"""
+        backing = self._backing
+        for ingredient in declared:
+            if ingredient.kind == "query" and ingredient.accumulator is not None:
+                continue
+            section = None if ingredient.kind == "interned" else backing.sections.of(ingredient, _main_kind(ingredient))
+            for number in [] if section is None else list(backing.store.rows_of(section)):
+                self._look_at(ingredient, number)
+
+    def _look_at(self, ingredient: Any, number: int) -> None:
+        backing = self._backing
+        row = backing.store.row(number)
+        if backing.codec.row_key(ingredient, row.key) is UNREADABLE:
+            self._later()
+            self._drop(number)
+        elif ingredient.kind == "input":
+            slot = backing.node(number)
+            if slot is not None and type(slot.value) is Stored and slot.value.decode() is ABSENT:
+                self._later()
+                backing.vanished(slot, slot.value)
+
+    def look_outside(self) -> None:
+        """A process is a world of its own: what it sees outside of the database may be anything."""
+        backing = self._backing
+        section = backing.sections.untracked()
+        numbers = [] if section is None else list(backing.store.rows_of(section))
+        for number in numbers:
+            later = self._later()
+            node: Node | None = backing.node(number)
+            if node is not None:
+                node.changed_at = node.valid_from = later
+                suspect_dependents(node, later, self._graph.listeners, None, backing.kin)
+
+
+def _main_kind(ingredient: Any) -> int:
+    return RECORDS if ingredient.kind == "input" else CALLS

@@ -1,0 +1,160 @@
+"""Which section of a store belongs to which ingredient of the program, and the numbers of new rows.
+
+Law: a section that this program does not declare is left as it is. The caller holds the lock of the graph.
+
+Keeps: load.unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, final
+
+from incr._durable._rowcodec import parts_of
+from incr._node import Node
+from incr._persist._rows import Reason, settled
+from incr.store.rows import CALLS, INTERNED, KEY_SETS, PAGE_ROWS, PRESENCES, RECORDS, UNTRACKED, Head, SectionInfo
+
+__all__ = ["KINDS", "Sections"]
+
+#: What sections an ingredient of a kind can have.
+KINDS: Final = {"input": (RECORDS, PRESENCES, KEY_SETS), "query": (CALLS,), "interned": (INTERNED,)}
+_INGREDIENTS: Final = {RECORDS: "input", PRESENCES: "input", KEY_SETS: "input", CALLS: "query", INTERNED: "interned"}
+
+
+@final
+class Sections:
+    """The sections of one store."""
+
+    __slots__ = (
+        "_declared", "_fingerprint", "_infos", "_meet", "_met", "_named", "_new",
+        "_next_rows", "accumulators", "changed", "lost",
+        "next_page",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        head: Head,
+        declared: Iterable[Any],
+        fingerprint: Callable[[Any], bytes],
+    ) -> None:
+        self._infos: dict[int, SectionInfo] = {info.number: info for info in head.sections}
+        #: The number that each section's next row gets, as `SectionInfo` has it.
+        self._next_rows: dict[int, int] = {info.number: info.next_row for info in head.sections}
+        #: Sections from this number on were made since the store was opened: all of their rows are nodes.
+        self._new = len(self._infos)
+        self._named: dict[tuple[int, str], int] = {(info.kind, info.name): info.number for info in head.sections}
+        self._declared: dict[tuple[str, str], Any] = {(one.kind, one.identity): one for one in declared}
+        self._fingerprint = fingerprint
+        #: (Kind, ingredient) -> section, for those that the program has met.
+        self._met: dict[tuple[int, Any], int | None] = {}
+        #: Called for an ingredient's section when it is met, with whether its code and its keys are others now.
+        self._meet: Callable[[Any, int, bool, bool], None] | None = None
+        #: The number that the next new page gets.
+        self.next_page = head.next_page
+        #: Sections that the store does not have like this.
+        self.changed: dict[int, None] = {}
+        #: The cause of a call's having to run again because something is not as it was.
+        self.lost: Node = settled(Node(Reason("something that is not as it was when it was stored"), ()), 0)
+        found = [
+            one.accumulator for one in self._declared.values() if one.kind == "query" and one.accumulator is not None
+        ]
+        #: The program's accumulators by name.
+        self.accumulators: dict[str, Any] = {accumulator.name: accumulator for accumulator in found}
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    def kind(self, number: int) -> int:
+        """What the section has rows of."""
+        return self._infos[number].kind
+
+    def ingredient(self, number: int) -> Any:
+        """Whose section it is; None if this program does not declare it."""
+        info = self._infos[number]
+        ingredient = self._declared.get((_INGREDIENTS.get(info.kind, ""), info.name))
+        if ingredient is not None:
+            self.of(ingredient, info.kind)
+        return ingredient
+
+    def of(self, ingredient: Any, kind: int) -> int | None:
+        """The ingredient's section, if there is one."""
+        try:
+            return self._met[kind, ingredient]
+        except KeyError:
+            return self._first(ingredient, kind)
+
+    def is_old(self, ingredient: Any) -> bool:
+        """Whether there were calls of the query when the store was opened."""
+        number = self.of(ingredient, CALLS)
+        return number is not None and number < self._new
+
+    def untracked(self) -> int | None:
+        """The section of the reasons of untracked reads."""
+        return self._named.get((UNTRACKED, ""))
+
+    def meet_all(self, meet: Callable[[Any, int, bool, bool], None]) -> None:
+        """Look at the sections of everything that is declared; *meet* is told of those that are not as they were, now
+        and later."""
+        self._meet = meet
+        for ingredient in list(self._declared.values()):
+            for kind in KINDS[ingredient.kind]:
+                self.of(ingredient, kind)
+
+    def _first(self, ingredient: Any, kind: int) -> int | None:
+        name = ingredient.identity
+        number = self._named.get((kind, name))
+        rival = self._declared.setdefault((ingredient.kind, name), ingredient)
+        self._met[kind, ingredient] = number if rival is ingredient else None
+        accumulator = getattr(ingredient, "accumulator", None)
+        if accumulator is not None:
+            self.accumulators.setdefault(accumulator.name, accumulator)
+        if number is None or rival is not ingredient:
+            return None
+        info = self._infos[number]
+        code = self._code(ingredient, kind)
+        other_code, other_keys = info.fingerprint != code, info.parts != parts_of(ingredient, kind)
+        if other_code or other_keys:
+            self._infos[number] = info._replace(fingerprint=code, parts=parts_of(ingredient, kind))
+            self.changed[number] = None
+            assert self._meet is not None
+            self._meet(ingredient, number, other_code, other_keys)
+        return number
+
+    def _code(self, ingredient: Any, kind: int) -> bytes:
+        return self._fingerprint(ingredient) if kind == CALLS else b""
+
+    # --- what comes -----------------------------------------------------------------------------------------------
+
+    def section(self, ingredient: Any, kind: int) -> int:
+        """The ingredient's section, made if there is none; None as the ingredient of untracked reads."""
+        name = "" if ingredient is None else ingredient.identity
+        number = self._named.get((kind, name))
+        if number is not None:
+            return number
+        number = len(self._infos)
+        code = b"" if ingredient is None else self._code(ingredient, kind)
+        parts = () if ingredient is None else parts_of(ingredient, kind)
+        self._infos[number] = SectionInfo(number, kind, name, code, parts, 0)
+        self._next_rows[number] = 0
+        self._named[kind, name] = number
+        if ingredient is not None:
+            self._met[kind, ingredient] = number
+            self._declared.setdefault((ingredient.kind, name), ingredient)
+        self.changed[number] = None
+        return number
+
+    def allocate(self, number: int) -> int:
+        """The number of a new row of the section."""
+        row = self._next_rows[number]
+        if not row % PAGE_ROWS:
+            row = self.next_page * PAGE_ROWS
+            self.next_page += 1
+        self._next_rows[number] = row + 1
+        self.changed[number] = None
+        return row
+
+    def taken(self) -> list[SectionInfo]:
+        """The sections that the store does not have like this; from now on it has."""
+        found = [self._infos[number]._replace(next_row=self._next_rows[number]) for number in self.changed]
+        self.changed = {}
+        return found

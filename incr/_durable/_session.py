@@ -1,0 +1,227 @@
+"""A session: one database in one store, from the opening to the closing.
+
+Law: commits are taken and appended one after the other, so a delta never depends on one behind it; waiting for the disk
+is done by each caller for himself, with no lock held, so one sync serves all who wait.
+
+Keeps: commit.durable, commit.nothing, commit.group, commit.failed, checkpoint.automatic.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+from incr._durable._backing import Backing
+from incr._durable._commit import Commit
+from incr._durable._opening import stand_on
+from incr._errors import IncrError, StoreError
+from incr._graph import Graph
+from incr._loop import ThreadWakeup, Wakeup, in_thread, new_wakeup
+from incr._persist import fingerprint_by
+from incr._persist._kept import NO_FOREIGN, Kept
+from incr.store.rows import Progress, Store
+
+__all__ = ["Session", "open_session"]
+
+#: So many nodes are encoded on an event loop without holding it up for long; more are left to a thread.
+_FEW = 64
+
+
+@final
+class _Ticket:
+    """A delta that was appended, and who waits for it."""
+
+    __slots__ = ("_lock", "_waiting", "commit", "done", "error", "number", "revision")
+
+    def __init__(self, revision: int, commit: Commit | None) -> None:
+        self.revision = revision
+        self.commit = commit
+        self.number = 0
+        self.done = commit is None
+        self.error: IncrError | None = None
+        self._waiting: list[Wakeup | ThreadWakeup] = []
+        self._lock = threading.Lock()
+
+    def tell(self, error: IncrError | None) -> None:
+        """It is durable, or will not be."""
+        if error is not None and self.commit is not None:
+            self.commit.failed()
+        with self._lock:
+            self.error, self.done, self.commit = error, True, None
+            waiting, self._waiting = self._waiting, []
+        for wakeup in waiting:
+            try:
+                wakeup.set()
+            except RuntimeError:
+                continue  # the loop that it waited in is gone
+
+    def enlist(self, wakeup: Wakeup | ThreadWakeup) -> bool:
+        """Have *wakeup* set when it is known; False if that is so already."""
+        with self._lock:
+            if not self.done:
+                self._waiting.append(wakeup)
+            return not self.done
+
+    def result(self) -> int:
+        """The revision that is durable.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.revision
+
+
+@final
+class Session:
+    """What `incr.open` gives a database: a store to stand on."""
+
+    __slots__ = ("_checkpoint", "_last", "_lock", "backing", "graph", "store")
+
+    def __init__(
+        self, graph: Graph, store: Store, declared: Iterable[Any], fingerprint: Callable[[Any], bytes]
+    ) -> None:
+        self.graph = graph
+        self.store = store
+        self.backing: Backing = stand_on(graph, store, declared, fingerprint)
+        head = store.head()
+        self._last = _Ticket(head.revision, None)
+        self._last.number = head.last
+        self._lock = threading.Lock()
+        #: The checkpoint that goes on by itself.
+        self._checkpoint: threading.Thread | None = None
+
+    # --- commits --------------------------------------------------------------------------------------------------
+
+    # spec: commit.durable
+    def commit(self) -> int:
+        """Have everything durable that the graph has now; its revision."""
+        return self._wait(self._append())
+
+    def _wait(self, ticket: _Ticket) -> int:
+        wakeup = ThreadWakeup()
+        if ticket.enlist(wakeup):
+            wakeup.block()
+        return ticket.result()
+
+    # spec: commit.group
+    async def acommit(self) -> int:
+        """`commit` without holding up the event loop."""
+        if self.backing.journal.size <= _FEW and self._lock.acquire(blocking=False):
+            try:
+                ticket = self._append_alone()
+            finally:
+                self._lock.release()
+        else:
+            ticket = await in_thread(self._append)
+        wakeup = new_wakeup()
+        if ticket.enlist(wakeup):
+            await wakeup.wait()
+        return ticket.result()
+
+    def _append(self) -> _Ticket:
+        with self._lock:
+            return self._append_alone()
+
+    # spec: commit.nothing
+    # spec: commit.failed
+    def _append_alone(self) -> _Ticket:
+        if self.backing.closed:
+            raise StoreError(self.store.path, "is closed; open the database again")
+        commit = Commit(self.backing)
+        last = self._last
+        delta = commit.build(last.revision if last.error is None else -1)
+        if delta is None:
+            commit.done()
+            if last.error is None:
+                return last
+            return _Ticket(self.store.head().revision, None)
+        ticket = _Ticket(delta.revision, commit)
+        try:
+            ticket.number = self.store.append(delta, ticket.tell)
+        except BaseException:
+            commit.failed()
+            raise
+        commit.done()
+        self._last = ticket
+        for event in commit.unstored if self.graph.listeners.any else ():
+            self.graph.listeners.emit(event)
+        self._consider_checkpoint()
+        return ticket
+
+    def durable(self, revision: int, timeout: float | None) -> bool:
+        """Wait until what was committed at *revision* is durable; whether it is after *timeout* seconds."""
+        last = self._last
+        return last.revision >= revision and self.store.durable(last.number, timeout)
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def checkpoint(self, progress: Progress | None = None) -> int:
+        """Commit, and let the next opening cost less."""
+        revision = self.commit()
+        self.store.checkpoint(progress)
+        return revision
+
+    async def acheckpoint(self) -> int:
+        """`checkpoint` without holding up the event loop."""
+        revision = await self.acommit()
+        await in_thread(self.store.checkpoint)
+        return revision
+
+    # spec: checkpoint.automatic
+    def _consider_checkpoint(self) -> None:
+        busy = self._checkpoint is not None and self._checkpoint.is_alive()
+        if not busy and self.store.wants_checkpoint:
+            self._checkpoint = threading.Thread(target=self._checkpoint_quietly, name="incr-checkpoint", daemon=True)
+            self._checkpoint.start()
+
+    def _checkpoint_quietly(self) -> None:
+        try:
+            self.store.checkpoint()
+        except StoreError:  # the log has everything; whoever commits next hears of what is broken
+            return
+
+    # spec: commit.backup
+    def backup(self, path: str, progress: Progress | None = None) -> int:
+        """Commit, and copy the store to *path* while it is in use; the revision that the copy has at least."""
+        if not self.store.capabilities.backup:
+            raise StoreError(self.store.path, "cannot be copied while it is open; copy it with incr store migrate")
+        revision = self.commit()
+        self.store.backup(path, progress)
+        return revision
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Have everything that the store has in the graph, for a whole file to be written."""
+        backing, graph = self.backing, self.graph
+        with graph.lock:
+            for info in self.store.head().sections:
+                for number in list(self.store.rows_of(info.number)):
+                    node = None if number in backing.removed else backing.node(number)
+                    if node is not None:
+                        backing.complete(node)
+                        node.encoded = None  # as a commit that comes meanwhile would leave it, it is another value's
+            graph.stored = Kept(backing.codec.listed(), {}, NO_FOREIGN)
+
+    def close(self) -> None:
+        """Make durable what was committed, and let others have the store. Closing again does nothing."""
+        with self._lock:
+            if self.backing.closed:
+                return
+            self.backing.closed = True
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        self.store.close()
+
+
+def open_session(graph: Graph, store: Store, declared: Iterable[Any], code: str | None) -> Session:
+    """Let an empty graph stand on a store; *code* names the program's code as a whole, if it does.
+
+    Raises:
+        StoreError: the store cannot be read, or is damaged.
+        TypeError: *code* is not a text.
+    """
+    return Session(graph, store, declared, fingerprint_by(code))

@@ -1,0 +1,124 @@
+"""What a commit takes is one revision, whatever is written and asked while it looks at the graph."""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import incr
+from incr._durable import _drafts
+from incr.store import MemoryStore
+
+CELLS = 12
+
+
+@incr.input
+class Cell:
+    number: int = incr.key()
+    value: int
+
+
+@incr.query
+def half(db: incr.View, number: int) -> int:
+    cell = db.get(Cell, number)
+    return -1 if cell is None else cell.value // 2
+
+
+@incr.query
+def pair(db: incr.View, number: int) -> int:
+    return half(db, number) + 10 * half(db, (number + 1) % CELLS)
+
+
+@incr.query
+def everything(db: incr.View) -> int:
+    return sum(pair(db, number) * (number + 1) for number in range(CELLS)) + 7 * len(list(db.keys(Cell)))
+
+
+def from_scratch(inputs: dict[int, int]) -> int:
+    halves = [inputs[number] // 2 if number in inputs else -1 for number in range(CELLS)]
+    pairs = [halves[number] + 10 * halves[(number + 1) % CELLS] for number in range(CELLS)]
+    return sum(value * (number + 1) for number, value in enumerate(pairs)) + 7 * len(inputs)
+
+
+@pytest.fixture
+def often() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def image(place: MemoryStore) -> MemoryStore:
+    """What a crash at this moment would leave."""
+    found = MemoryStore()
+    for name in MemoryStore.__slots__:
+        if name not in ("_lock", "_open"):
+            setattr(found, name, copy.deepcopy(getattr(place, name)))
+    return found
+
+
+@pytest.mark.spec("commit.atomic", "commit.journal")
+@pytest.mark.parametrize("stretch", [1, 3, 256])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_committed_is_one_revision(
+    stretch: int, seed: int, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_drafts, "_STRETCH", stretch)
+    place = MemoryStore()
+    history: dict[int, dict[int, int]] = {0: {}}
+    writing = threading.Lock()
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def work(chance: random.Random, db: incr.Database) -> None:
+        try:
+            while not done.is_set():
+                if chance.random() < 0.4:
+                    with writing:
+                        inputs = dict(history[int(db.revision)])
+                        with db.batch() as batch:
+                            for number in chance.sample(range(CELLS), 2):
+                                if chance.random() < 0.3:
+                                    inputs.pop(number, None)
+                                    batch.remove(Cell, number)
+                                else:
+                                    inputs[number] = chance.randrange(6)
+                                    batch.set(Cell(number, inputs[number]))
+                        history[int(db.revision)] = inputs
+                else:
+                    number = chance.randrange(CELLS)
+                    chance.choice([lambda: everything(db), lambda: pair(db, number), lambda: half(db, number)])()
+        except BaseException as error:
+            failures.append(error)
+            done.set()
+
+    with incr.open(place) as db:
+        workers: list[Any] = [
+            threading.Thread(target=work, args=(random.Random(f"{seed} {number}"), db)) for number in range(2)
+        ]
+        for worker in workers:
+            worker.start()
+        try:
+            for _ in range(12):
+                with writing:  # a write is in the history as soon as it is there
+                    pass
+                revision = db.commit()
+                with incr.open(image(place)) as again:
+                    assert again.revision == revision
+                    with writing:
+                        inputs = history[int(revision)]
+                    assert {number: again[Cell, number].value for number in again.keys(Cell)} == inputs
+                    assert everything(again) == from_scratch(inputs)
+                    again.check_invariant()
+        finally:
+            done.set()
+            for worker in workers:
+                worker.join()
+    assert failures == []
