@@ -3,7 +3,7 @@
 Law: `FORMAT` is read before anything else and written before anything else. A directory without it is a new store only
 if nothing is in it. Nothing is put aside or removed that was not found to be damaged, or is no longer needed.
 
-Keeps: store.format, store.quarantine, store.prune.
+Keeps: store.format, store.quarantine, store.prune, crypto.key.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from incr._errors import StoreError, VersionError
 from incr.store.directory import Directory, explained, read_whole, write_whole
+from incr.store.layout import ENCRYPTED_MAGIC
 from incr.store.lock import LOCK_NAME
 from incr.store.paged_write import TEMPORARY
 from incr.store.segment import segment_number
@@ -39,6 +40,8 @@ FORMAT_NAME: Final = "FORMAT"
 STORE_FORMAT: Final = 1
 _TEXT: Final = b"incr-store %d\n"
 _SAID: Final = re.compile(rb"incr-store ([0-9]{1,9})\n")
+#: No more is looked at of a file that is to say so.
+_LONGEST_TEXT: Final = 1 << 12
 _NEW_FORMAT: Final = "FORMAT.new"
 _BASE: Final = re.compile(r"base-([0-9a-f]{16})\.incr")
 _ASIDE: Final = "quarantine-"
@@ -65,7 +68,7 @@ def generations(directory: Directory) -> list[int]:
     return sorted((found for name in names if (found := base_generation(name)) is not None), reverse=True)
 
 
-# spec: store.format
+# spec: store.format, crypto.key
 def is_marked(directory: Directory) -> bool:
     """Whether this is a store; if not, nothing is there.
 
@@ -92,10 +95,12 @@ def is_marked(directory: Directory) -> bool:
     with explained(path, "read"):
         file = directory.open_to_read(FORMAT_NAME)
         try:
-            text = read_whole(file) if file.size() < len(_TEXT) + 9 else b""
+            text = read_whole(file) if file.size() <= _LONGEST_TEXT else b""
         finally:
             file.close()
     said = _SAID.fullmatch(text)
+    if text.startswith(ENCRYPTED_MAGIC):
+        raise StoreError(path, "is encrypted; open it with the key that it was written with")
     if said is None:
         raise StoreError(path, "does not say that this is a store of incr; give the path of one")
     if int(said[1]) != STORE_FORMAT:

@@ -27,8 +27,8 @@ class StoreLimits(NamedTuple):
 
     #: A segment of the log that would become longer is followed by a new one.
     segment_bytes: int = Limits().segment_bytes
-    #: Have room for a whole segment when it is begun.
-    preallocate: bool = False
+    #: How much room is made in advance in a segment at a time; 0: none.
+    preallocate: int = Limits().preallocate
     #: A delta that is longer goes into a new base instead of the log.
     entry_bytes: int = 1 << 26
 

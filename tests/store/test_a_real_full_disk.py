@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import kill_loop
 from small_disks import on_a_small_disk, why_no_small_disk
 
 LOG = """
@@ -98,6 +99,91 @@ with Log(sys.argv[1], encode=bytes, decode=bytes) as log:
     assert log.cut is None
     assert list(log.replay()) == [(number, b"entry %d" % number * 20) for number in range(1, last + 2)]
 """
+
+
+STORE = """
+import json, os, sys
+from incr import StoreBrokenError, StoreError
+from incr.store import EncryptedDirectory, FileDirectory
+from incr.store.file_store import FileStore
+from incr.store.options import StoreLimits
+
+sys.path.insert(0, SUPPORT)
+import kill_loop
+
+place, kind = sys.argv[1] + "/store", KIND
+os.mkdir(place)
+filler = sys.argv[1] + "/filler"
+with open(filler, "wb") as file:
+    file.write(bytes(1 << 16))
+
+def opened():
+    directory = FileDirectory(place)
+    if kind == "store encrypted":
+        directory = EncryptedDirectory(directory, bytes(32))
+    return FileStore.open(directory, limits=StoreLimits(segment_bytes=20_000))
+
+def until_full(store):
+    while True:
+        number = store.head().last + 1
+        try:
+            assert store.append(kill_loop.delta(number)) == number
+        except StoreBrokenError:
+            raise
+        except StoreError as error:
+            assert store.head().last == number - 1
+            return str(error)
+
+said = []
+store = opened()
+said.append(until_full(store))
+last = store.head().last
+assert last > 100
+try:
+    store.checkpoint()
+except StoreError as error:
+    said.append(str(error))
+assert store.head().last == last
+said.append(until_full(store))
+os.unlink(filler)
+store.append(kill_loop.delta(store.head().last + 1))
+store.checkpoint()
+store.append(kill_loop.delta(store.head().last + 1))
+last = store.head().last
+store.close()
+assert kill_loop.look_at_store(place, kind) == last
+# A store that is opened while the disk is full has everything; a checkpoint makes room of the log.
+with open(filler, "wb") as file:
+    try:
+        while True:
+            os.write(file.fileno(), bytes(4096))
+    except OSError:
+        pass
+store = opened()
+assert store.head().last == last
+os.unlink(filler)
+store.checkpoint()
+store.checkpoint()
+store.append(kill_loop.delta(last + 1))
+store.close()
+assert kill_loop.look_at_store(place, kind) == last + 1
+print(json.dumps([last, said]))
+"""
+
+
+@pytest.mark.spec("store.append", "store.take-back", "store.checkpoint", "crypto.crash")
+@pytest.mark.parametrize("kind", ["store", "store encrypted"])
+def test_a_store_on_a_full_disk(tmp_path: Path, kind: str) -> None:
+    why = why_no_small_disk(tmp_path)
+    if why is not None:
+        pytest.skip(why)
+    program = STORE.replace("KIND", repr(kind)).replace("SUPPORT", repr(str(Path(kill_loop.__file__).parent)))
+    last, said = json.loads(on_a_small_disk(program, "256k", tmp_path))
+    assert last > 100
+    assert len(said) >= 2
+    for text in said:
+        assert text.startswith(str(tmp_path / "store"))
+        assert text.endswith("No space left on device; make room on the disk, then try again")
 
 
 @pytest.mark.spec("log.append", "log.recover", "log.prune", "log.room", "crypto.crash")

@@ -22,7 +22,7 @@ STEPS = [
 ]  # fmt: skip
 #: How many of the errors, and of the samples of what a crash may leave, are tried; all of them if the lane is deep.
 DEEP = os.environ.get("INCR_HYPOTHESIS_PROFILE") == "deep"
-PREALLOCATED = LIMITS._replace(preallocate=True)
+PREALLOCATED = LIMITS._replace(preallocate=500)
 
 
 class FaultyRun:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import kill_loop
 from system_calls import system_calls, why_not_traced
 
 ONE, TWO = "log-0000000000000001.incr", "log-0000000000000002.incr"
@@ -102,3 +104,65 @@ with Log(sys.argv[1], encode=bytes, decode=bytes) as log:
         f"fsync {ONE}",
         *UNLOCKED,
     ]
+
+
+@pytest.mark.spec("store.append", "store.durable", "store.checkpoint", "store.prune", "store.format", "paged.write")
+def test_commit_rotate_and_checkpoint_of_a_store(tmp_path: Path, trace: Path) -> None:
+    program = f"""
+import sys
+from incr.store.file_store import FileStore
+from incr.store.options import StoreLimits
+
+sys.path.insert(0, {str(Path(kill_loop.__file__).parent)!r})
+from kill_loop import delta
+
+with FileStore.open(sys.argv[1], limits=StoreLimits(segment_bytes=500)) as store:
+    for number in (1, 2, 3):
+        store.append(delta(number))
+    store.checkpoint()
+    store.append(delta(4))
+    store.checkpoint()
+"""
+    calls = [
+        re.sub(r"tmp-[0-9]+-[0-9a-f]{16}", "tmp", call) for call in system_calls(program, tmp_path / "store", trace)
+    ]
+    three, four = "log-0000000000000003.incr", "log-0000000000000004.incr"
+    first, second = "base-0000000000000001.incr", "base-0000000000000002.incr"
+    assert calls == [
+        "mkdir .",
+        "fsync ..",
+        *LOCKED,
+        # What says that this is a store is there before anything of it is.
+        "create FORMAT.new",
+        "pwrite64 FORMAT.new",
+        "fsync FORMAT.new",
+        "rename FORMAT.new FORMAT",
+        "fsync .",
+        *begun(ONE),
+        *committed(ONE) * 2,
+        *begun(TWO),
+        *committed(TWO),
+        # The log goes on in a new segment while the base is written.
+        *begun(three),
+        *published(first),
+        *committed(three),
+        *begun(four),
+        *published(second),
+        # What only the oldest kept base does not have goes last of all.
+        f"unlink {ONE}",
+        "fsync .",
+        f"unlink {TWO}",
+        "fsync .",
+        f"pwrite64 {four}",
+        f"fsync {four}",
+        *UNLOCKED,
+    ]
+
+
+def committed(name: str) -> list[str]:
+    return [f"pwrite64 {name}", f"fdatasync {name}"]
+
+
+def published(name: str) -> list[str]:
+    """A base: whole and on the disk before it has its name, and that is on the disk before anything is given up."""
+    return ["create tmp.incr", "pwrite64 tmp.incr", "fsync tmp.incr", f"rename tmp.incr {name}", "fsync ."]
