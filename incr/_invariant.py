@@ -17,6 +17,7 @@ def check_tables(graph: Any) -> None:
     for rows in (*(table.values() for table in graph.tables), graph.components):
         for node in list(rows):
             node.check_invariant()
+            assert node.suspects is None or node.valid_to <= graph.newest, f"{node}: suspect, but good now"
     revisions = [pin.revision for pin in graph.pins]
     assert revisions == sorted(set(revisions)), "pins are not ascending"
     assert all(pin.users > 0 for pin in graph.pins), "a pin without users"

@@ -330,7 +330,7 @@ class Twins:
             moved = [item for item in dependencies if item.valid_from > base]
         own.valid_from = base
         if moved:
-            own.valid_to = base + 1
+            own.valid_to = min(base + 1, self.graph.newest)  # as any suspect, it is not known for the newest revision
             own.suspects = moved if len(moved) <= LISTED else SCAN
             own.cause = moved[0]
         else:

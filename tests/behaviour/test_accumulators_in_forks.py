@@ -186,3 +186,33 @@ def test_what_the_origin_collected_before_it_went_on_is_shared_where_the_fork_ch
         fork.set(Setting(1))
         assert (report(fork), marks.of(fork, total), ran.take()) == ("a b c", ("a", "b", "c"), [])
         fork.check_invariant()
+
+
+def test_what_was_collected_for_a_call_whose_outcome_is_lost_is_followed_in_a_fork(
+    filled: incr.Database, tmp_path: Path
+) -> None:
+    @incr.query
+    def failing(db: incr.View) -> int:
+        raise ValueError(total(db))
+
+    @incr.query
+    def first(db: incr.View) -> tuple[str, ...]:
+        return marks.of(db, failing)
+
+    @incr.query
+    def second(db: incr.View) -> tuple[str, ...]:
+        return marks.of(db, failing)
+
+    assert first(filled) == ("a", "b", "c")
+    filled.save(tmp_path / "state")
+    loaded = incr.Database()
+    assert loaded.load(tmp_path / "state")
+    with loaded.snapshot() as snapshot:
+        loaded.set(Text("a", "!new longer word"))
+        assert first(loaded) == ("new", "b", "c")  # the error of the snapshot's revision is nowhere now
+        with snapshot.fork() as fork:
+            assert second(fork) == ("a", "b", "c")
+            fork.check_invariant()
+            fork.set(Text("c", "!other word"))
+            assert (second(fork), first(fork)) == (("a", "b", "other"), ("a", "b", "other"))
+            fork.check_invariant()

@@ -144,6 +144,8 @@ class Machine(RuleBasedStateMachine):
         self.db = incr.Database()
         self.inputs: dict[Any, Any] = {}
         self.snapshots: list[tuple[incr.Snapshot, dict[Any, Any]]] = []
+        #: Forks that live on while their origins are written to, and forks of those.
+        self.forks: list[tuple[incr.Database, dict[Any, Any]]] = []
 
     @initialize(program=programs(), settings=st.integers(0, 3))
     def start(self, program: tuple[Definition, ...], settings: int) -> None:
@@ -220,8 +222,45 @@ class Machine(RuleBasedStateMachine):
             self._collect(snapshot, inputs, place)
             fork.check_invariant()
 
+    @rule(place=st.integers(0, 20), of_fork=st.booleans())
+    def keep_fork(self, place: int, of_fork: bool) -> None:
+        if len(self.forks) == 3:
+            self.forks.pop(0)[0].close()
+        elif of_fork and self.forks:
+            fork, inputs = self.forks[place % len(self.forks)]
+            with fork.snapshot() as snapshot:
+                self.forks.append((snapshot.fork(), dict(inputs)))
+        elif self.snapshots:
+            snapshot, inputs = self.snapshots[place % len(self.snapshots)]
+            self.forks.append((snapshot.fork(), dict(inputs)))
+
+    @rule(place=st.integers(0, 20), number=cells, value=values)
+    def write_fork(self, place: int, number: int, value: int | None) -> None:
+        if self.forks:
+            fork, inputs = self.forks[place % len(self.forks)]
+            if value is None:
+                fork.remove(Cell, number)
+                inputs.pop((Cell, number), None)
+            else:
+                fork.set(Cell(number, value))
+                inputs[Cell, number] = Cell(number, value)
+
+    @rule(place=st.integers(0, 20), value=st.integers(0, 3))
+    def configure_fork(self, place: int, value: int) -> None:
+        if self.forks:
+            fork, inputs = self.forks[place % len(self.forks)]
+            fork.set(Config(value))
+            inputs[Config, ()] = Config(value)
+
+    @rule(number=st.integers(0, 20), place=st.integers(0, 20))
+    def collect_in_fork(self, number: int, place: int) -> None:
+        if self.forks:
+            self._collect(*self.forks[place % len(self.forks)], number)
+
     @rule()
     def save_and_load(self) -> None:
+        while self.forks:
+            self.forks.pop()[0].close()
         while self.snapshots:
             self.thaw(0)
         with tempfile.TemporaryDirectory() as folder:
@@ -233,8 +272,12 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_graph_is_whole(self) -> None:
         self.db.check_invariant()
+        for fork, _ in self.forks:
+            fork.check_invariant()
 
     def teardown(self) -> None:
+        for fork, _ in self.forks:
+            fork.close()
         for snapshot, _ in self.snapshots:
             snapshot.close()
 
