@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import final
 
 from incr.store.checksum import Checksum
-from incr.store.index import entry_of, hash_of
+from incr.store.index import entries_of
 from incr.store.overlay import Overlay, Stamp
 from incr.store.paged import Page, PagedBase
 from incr.store.rows import PAGE_ROWS, Content, Row
@@ -71,24 +71,27 @@ class Changes:
         self, number: int, page: Page | None, members: list[int], overlay: Overlay, concerned: set[int]
     ) -> None:
         rows = self._page(number).rows
+        new: list[tuple[int, bytes]] = []
         for member in members:
-            rows[member % PAGE_ROWS] = overlay.rows[member]
-            row = overlay.rows[member][0]
+            both = rows[member % PAGE_ROWS] = overlay.rows[member]
+            row = both[0]
             index = -1 if page is None else page.head.index(member % PAGE_ROWS)
             if page is None or index < 0:
-                self.added.append(entry_of(hash_of(self._checksum, row.section, row.key), member))
+                new.append((member, row.key))
                 if self._old is not None:
                     concerned.update(row.dependencies)
             else:
                 concerned.update(set(row.dependencies) ^ set(page.head.dependencies(index)))
+        section = overlay.rows[members[0]][0].section
+        self.added += entries_of(self._checksum, section, new)
 
     def _take_removed(self, number: int, page: Page, members: list[int], concerned: set[int]) -> None:
         for member in members:
             index = page.head.index(member % PAGE_ROWS)
             if index >= 0:
                 self._page(number).removed.add(member % PAGE_ROWS)
-                key = bytes(page.head.key(index))
-                self.dropped.add(entry_of(hash_of(self._checksum, page.head.section, key), member))
+                gone = [(member, bytes(page.head.key(index)))]
+                self.dropped.update(entries_of(self._checksum, page.head.section, gone))
                 concerned.update(page.head.dependencies(index))
 
     def _page(self, number: int) -> PageChange:

@@ -21,7 +21,7 @@ from incr.store.changes import Changes
 from incr.store.checksum import Buffer, preferred_checksum
 from incr.store.contents import BUCKET_ENTRY, PAGE_ENTRY, BaseHeader, pack_base_header, pack_table
 from incr.store.directory import Directory, File, explained, write_whole
-from incr.store.index import bucket_of, buckets_for, hash_in, pack_bucket
+from incr.store.index import bucket_shift, buckets_for, pack_bucket
 from incr.store.layout import pack_footer
 from incr.store.overlay import Overlay
 from incr.store.paged import PagedBase
@@ -268,11 +268,12 @@ class _Maker:
         """All buckets, in order."""
         count = self._bucket_count
         pages = len(self.pages) // PAGE_ENTRY.size
+        shift = bucket_shift(count)
         added: dict[int, list[int]] = {}
         for entry in self._changes.added:
-            added.setdefault(bucket_of(hash_in(entry), count), []).append(entry)
+            added.setdefault(entry >> shift, []).append(entry)
         dropped = self._changes.dropped
-        touched = {bucket_of(hash_in(entry), count) for entry in dropped}
+        touched = {entry >> shift for entry in dropped}
         same = self._old is not None and self._old.table.buckets == count
         for number in range(count):
             if same and number not in added and number not in touched:
@@ -298,11 +299,11 @@ class _Maker:
         """What the old base has of a bucket, if there were *count* of them."""
         if self._old is None:
             return
-        buckets = self._old.table.buckets
+        buckets, shift = self._old.table.buckets, bucket_shift(count)
         first = number * buckets // count
         for bucket in range(first, max(first + 1, (number + 1) * buckets // count)):
             for entry in self._old.bucket(bucket).entries():
-                if bucket_of(hash_in(entry), count) == number:
+                if entry >> shift == number:
                     yield entry
 
     def _tell(self, done: int, total: int) -> None:

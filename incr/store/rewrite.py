@@ -9,9 +9,9 @@ Keeps: paged.copy, paged.zstd.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple, final
 
 from incr._errors import CorruptError, StoreError
@@ -129,9 +129,10 @@ class Pages:
         for local in rows:
             there = before.get(local, ())
             if local in change.dependents:
-                now = users.get(first + local, ())
-                kept = [other for other in there if other not in changed and other not in removed] if there else ()
-                there = sorted([*kept, *now])
+                now: Iterable[int] = users.get(first + local, ())
+                if there:
+                    now = (*[other for other in there if other not in changed and other not in removed], *now)
+                there = sorted(now)
             dependents.append(there)
         return dependents
 
@@ -189,20 +190,15 @@ class Pages:
 
     def _gathered(self, number: int, run: Sequence[int], contents: Mapping[int, bytes]) -> Iterator[Piece]:
         """The contents of rows as groups of at most a block, unless one content is longer than that."""
-        held: list[bytes] = []
-        first = size = 0
-        for local in run:
-            content = contents[local]
-            if len(content) >= LONGEST_STREAM:
-                raise StoreError(self._path, f"row {number * PAGE_ROWS + local} is 4 GiB long or longer")
-            if size + len(content) > BLOCK_BYTES:
-                yield from self._cut(number, VALUES, first * _CHUNKS, b"".join(held))
-                held, size = [], 0
-            if not held:
-                first = local
-            held.append(content)
-            size += len(content)
-        yield from self._cut(number, VALUES, first * _CHUNKS, b"".join(held))
+        held = [contents[local] for local in run]
+        ends = list(accumulate(map(len, held), initial=0))
+        first = 0
+        while first < len(run):
+            behind = max(first + 1, bisect_right(ends, ends[first] + BLOCK_BYTES) - 1)
+            if ends[behind] - ends[first] >= LONGEST_STREAM:
+                raise StoreError(self._path, f"row {number * PAGE_ROWS + run[first]} is 4 GiB long or longer")
+            yield from self._cut(number, VALUES, run[first] * _CHUNKS, b"".join(held[first:behind]))
+            first = behind
 
     def _cut(self, number: int, kind: int, part: int, stream: bytes) -> Iterator[Piece]:
         """A run of bytes as blocks; none if there are none."""

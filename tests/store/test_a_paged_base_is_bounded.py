@@ -255,7 +255,7 @@ def test_a_page_with_more_blocks_than_bytes_is_refused() -> None:
 
 @pytest.mark.spec("paged.find")
 def test_a_hash_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("incr.store.changes.hash_of", lambda *_: 5)
+    monkeypatch.setattr("incr.store.changes.entries_of", lambda _, __, rows: [5 << 32 | row for row, _ in rows])
     monkeypatch.setattr("incr.store.paged.hash_of", lambda *_: 5)
     base = base_of(MemoryDirectory(), "base", HEAD_OF_ONE, None, overlay_of(ROWS))
     base.verify()
