@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from operator import gt
 from struct import Struct
 from typing import Final, final
 
@@ -70,7 +71,7 @@ class Bucket:
         view = memoryview(data)
         count, left = divmod(len(view), ENTRY_BYTES)
         hashes = unpack_numbers("Q", view[: 8 * count])
-        if left or any(map(int.__gt__, hashes, hashes[1:])):
+        if left or any(map(gt, hashes, hashes[1:])):
             raise CorruptError(path, offset, "a bucket of the index is cut short or out of order")
         return cls(hashes, unpack_numbers("I", view[8 * count :]))
 

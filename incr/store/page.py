@@ -8,8 +8,10 @@ Keeps: paged.bounded.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import add, ge
 from struct import Struct
 from typing import Final, final
 
@@ -21,6 +23,9 @@ __all__ = ["HeadRow", "PageHead", "pack_dependents", "pack_head", "unpack_head"]
 
 #: Row number in its page 1, flags 1, changed at 8, valid from 8, lengths of key, dependencies, value, pushes 4 each.
 _ROW_BYTES: Final = Struct("<BBqqIIII").size
+
+#: The numbers of the rows of most pages.
+_FULL: Final = bytes(range(PAGE_ROWS))
 
 #: A row as a page's head has it: flags, changed at, valid from, key, dependencies, bytes of its value, of its pushes.
 HeadRow = tuple[int, int, int, bytes, Sequence[int], int, int]
@@ -62,18 +67,18 @@ class PageHead:
         at += 16 * rows
         lengths = unpack_numbers("I", data[at : at + 16 * rows])
         at += 16 * rows
-        self._key_bounds = [at, *accumulate(lengths[:rows], initial=at)][1:]
+        self._key_bounds = array("Q", accumulate(lengths[:rows], initial=at))
         self._keys = data
         keys_end = self._key_bounds[-1]
-        self._dependency_bounds = list(accumulate(lengths[rows : 2 * rows], initial=0))
+        self._dependency_bounds = array("Q", accumulate(lengths[rows : 2 * rows], initial=0))
         if keys_end + 4 * self._dependency_bounds[-1] != len(data):
             raise ValueError("its columns are not as long as they say")
         self._dependencies = unpack_numbers("I", data[keys_end:])
         self._values = lengths[2 * rows : 3 * rows]
         self._pushes = lengths[3 * rows :]
         #: Where in the page's contents each row's begins, and where the last one ends.
-        self.content_bounds = list(accumulate(map(int.__add__, self._values, self._pushes), initial=0))
-        if any(map(int.__ge__, self.locals, self.locals[1:])):
+        self.content_bounds = array("Q", accumulate(map(add, self._values, self._pushes), initial=0))
+        if self.locals != _FULL and any(map(ge, self.locals, self.locals[1:])):
             raise ValueError("its rows are out of order")
 
     def index(self, local: int) -> int:
