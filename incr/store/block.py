@@ -44,6 +44,8 @@ VALUES: Final = 3
 BUCKET: Final = 4
 #: A block's codec byte: one zstd frame.
 ZSTD: Final = 1
+#: Of compression: the fastest one.
+_LEVEL: Final = 1
 #: What has a length of 4 bytes is shorter than this.
 LONGEST_STREAM: Final = 1 << 32
 
@@ -160,13 +162,11 @@ class Zstd:
                 path, "needs zstd compression; install the package zstandard (incr-runtime[zstd])"
             ) from error
         self._package = zstandard
-        self._compressor: zstandard.ZstdCompressor | None = None
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     # spec: paged.zstd
     def compress(self, raw: Buffer) -> bytes | None:
         """The block as one frame that states its length, or None if that is not shorter."""
-        if self._compressor is None:
-            self._compressor = self._package.ZstdCompressor(level=1)
         stored = self._compressor.compress(raw)
         return stored if len(stored) < len(raw) else None
 

@@ -154,7 +154,7 @@ class PagedBase:
         hashed = hash_of(self.checksum, section, key)
         for number in self.bucket(bucket_of(hashed, self._table.buckets)).candidates(hashed):
             page, index = self._place(number)
-            if page.head.section == section and page.head.key(index) == key:
+            if page.head.section == section and bytes(page.head.key(index)) == key:
                 return number
         return None
 

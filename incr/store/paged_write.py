@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, final
 
@@ -85,7 +85,7 @@ def write_base(
 
 
 @contextmanager
-def _temporary(directory: Directory, name: str) -> Iterator[File]:
+def _temporary(directory: Directory, name: str) -> Generator[File]:
     """A new file that gets *name* once all is done, and goes away if that fails."""
     path = directory.path_of(name)
     temporary = f"{TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}.incr"

@@ -324,6 +324,9 @@ def test_a_frame_that_states_another_length_is_not_decompressed() -> None:
     assert zstd.decompress(frame, 1 << 20) == bytes(1 << 20)
     for wrong, size in ((frame, 65_536), (frame + b"\0", 1 << 20), (frame[:-1], 1 << 20), (b"", 1), (b"garbage", 7)):
         assert zstd.decompress(wrong, size) is None
+    # So much there is in no machine.
+    bomb = b"\x28\xb5\x2f\xfd\xe0" + (1 << 60).to_bytes(8, "little") + frame[13:]
+    assert zstd.decompress(bomb, 65_536) is None
     block = Listed(VALUES, ZSTD, 0, 65_536, len(frame), b"")
     block = block._replace(digest=PROOF.of_block(3, block, frame))
     with pytest.raises(CorruptError, match="a block of page 3 does not decompress to 65536 bytes"):
