@@ -1,6 +1,6 @@
 """The command `incr`: what can be asked for, and what it exits with.
 
-Exit statuses:
+Exit statuses of `incr demo` (for those of `incr store` see `incr.cli.store`):
 
 =====  ======================================================================================================
     0  done
@@ -19,12 +19,15 @@ import io
 import sys
 import sysconfig
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from incr import StoreError
 from incr.cli.demo import run_demo
 from incr.cli.options import DemoOptions, UsageError
 from incr.cli.state import state_file
+from incr.cli.store_options import add_store
 
 __all__ = ["main"]
 
@@ -39,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
     parser = _parser()
     options = parser.parse_args(arguments)
+    if not hasattr(options, "action"):
+        return _demo(options)
+    # The one needs SQLite, the other does not.
+    status: int = import_module("incr.cli.store").run_store(options)
+    return status
+
+
+def _demo(options: argparse.Namespace) -> int:
     root = (options.path or Path(sysconfig.get_path("stdlib"))).resolve()
     try:
         if not root.is_dir():
@@ -72,6 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="incr", description="An incremental query runtime for Python.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    add_store(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="analyse a tree of Python files, and show what an edit costs",
@@ -98,7 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     output.add_argument("--watch", action="store_true", help="keep running and react to edits of the files")
     demo.add_argument("--second", action="store_true", help=argparse.SUPPRESS)
-    return parser
 
 
 def _threads(text: str) -> int:

@@ -15,7 +15,7 @@ from typing import Protocol
 __all__ = ["Output", "Plain", "Progress", "Silent", "choose_output"]
 
 #: Told how many of how many are done.
-Progress = Callable[[int, int], object]
+Progress = Callable[[int, int], None]
 
 #: Seconds between two lines about the progress of one thing.
 _PATIENCE = 3.0

@@ -117,7 +117,7 @@ class SqliteStore:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do. It is not `checked`: SQLite takes a damaged log for a short one."""
-        return _CAPABILITIES
+        return _CAPABILITIES if self._lock is not None else _CAPABILITIES._replace(durable=False, checkpoints=False)
 
     @property
     def path(self) -> str:

@@ -263,6 +263,28 @@ def test_each_level_says_when_a_delta_is_on_the_disk(path: Path, level: Any) -> 
 
 
 @pytest.mark.spec("sqlite.levels")
+def test_what_makes_sqlite_sync(path: Path) -> None:
+    store = SqliteStore.open(path)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    store.close()
+    store = SqliteStore.open(path, durability="relaxed")
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    store.append(first())
+    said: list[str] = []
+    store._connection.set_trace_callback(lambda statement: said.append(" ".join(statement.split()[:4])))
+    assert [store.sync(), store.sync()] == [1, 1]
+    store._connection.set_trace_callback(None)
+    assert said == [
+        "PRAGMA synchronous = FULL",
+        "BEGIN IMMEDIATE",
+        "UPDATE head SET revision",
+        "COMMIT",
+        "PRAGMA synchronous = NORMAL",
+    ]
+    store.close()
+
+
+@pytest.mark.spec("sqlite.levels")
 def test_a_checkpoint_brings_everything_into_the_file(path: Path) -> None:
     store = SqliteStore.open(path, durability="relaxed")
     store.append(first())
@@ -302,6 +324,8 @@ def test_a_reader_sees_the_store_as_it_was_when_it_was_opened(filled: Path) -> N
     writer.checkpoint()  # as far as the reader lets it
     check_alike(reader, model_of(first()))
     assert (reader.sync(), reader.durable(1)) == (1, True)
+    assert (reader.capabilities.durable, reader.capabilities.checkpoints) == (False, False)
+    assert (writer.capabilities.durable, writer.capabilities.checkpoints) == (True, True)
     for use in (lambda: reader.append(nothing(4)), reader.checkpoint):
         with pytest.raises(StoreError, match="opened for reading"):
             use()
