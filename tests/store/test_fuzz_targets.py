@@ -32,7 +32,14 @@ def damaged(seed: bytes, random: Random) -> bytes:
 
 
 @pytest.mark.spec(
-    "base.bounded", "base.checksum", "log.bounded", "log.rollback", "paged.bounded", "codec.allow", "crypto.damage"
+    "base.bounded",
+    "base.checksum",
+    "log.bounded",
+    "log.rollback",
+    "paged.bounded",
+    "store.delta",
+    "codec.allow",
+    "crypto.damage",
 )
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_bytes_are_taken_or_refused(name: str) -> None:

@@ -27,12 +27,13 @@ from incr.store.base import Draft, base_image, read_base
 from incr.store.block import LISTED_BYTES, pack_list, unpack_list
 from incr.store.checksum import BLAKE2B, XXH3, Checksum
 from incr.store.contents import BaseHeader, Table
+from incr.store.delta import pack_delta, unpack_delta
 from incr.store.directory import read_whole, write_whole
 from incr.store.index import Bucket, pack_bucket
 from incr.store.layout import Header, pack_contents, unpack_contents
 from incr.store.page import pack_head, unpack_head
 from incr.store.paged import PagedBase
-from incr.store.rows import CALLS, GOOD, RECORDS, Content, Row, SectionInfo
+from incr.store.rows import CALLS, GOOD, RECORDS, Content, Delta, Row, SectionInfo
 from paged_bases import base_of, head_of, overlay_of
 from stored_program import make
 
@@ -272,6 +273,36 @@ def check_piece(data: bytes) -> None:
         pass
 
 
+# --- deltas -------------------------------------------------------------------------------------------------------
+
+
+def deltas() -> list[bytes]:
+    rows: dict[int, tuple[Row, Content | None]] = {
+        1: (Row(0, b"a", 1, 1, GOOD, ()), Content(b"value", b"")),
+        256: (Row(1, b"call", 2, 300, 0, (1,)), Content(b"", b"pushes")),
+        70_000: (Row(1, b"other", 2, 2**40, GOOD, (256, 1)), None),
+    }
+    sections = [SectionInfo(0, RECORDS, "m:R", b"", ("key",), 2), SectionInfo(1, CALLS, "m:q", b"print", ("x", "y"), 7)]
+    return [
+        pack_delta(Delta(7, sections, b"classes", 3, rows, [3, 4], [5], [6, 900])),
+        pack_delta(Delta(2**40, [], None, 3, {}, [], [1, 2, 300], [])),
+        pack_delta(Delta(1, [], b"", 1, rows, [], [], [])),
+    ]
+
+
+def check_delta(data: bytes) -> None:
+    try:
+        delta = unpack_delta("log", data)
+    except StoreError:
+        return
+    packed = pack_delta(delta)
+    again = unpack_delta("log", packed)
+    assert pack_delta(again) == packed
+    assert {number: row for number, (row, _) in again.rows.items()} == {
+        number: row for number, (row, _) in delta.rows.items()
+    }
+
+
 # --- values -------------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +369,7 @@ TARGETS: dict[str, Target] = {
     "state": Target(states, check_state),
     "base": Target(bases, check_base),
     "piece": Target(pieces, check_piece),
+    "delta": Target(deltas, check_delta),
     "value": Target(values, check_value),
     "encrypted": Target(encrypted_files, check_encrypted_file),
 }
