@@ -86,7 +86,7 @@ def pull(graph: Graph, node: Node, at: At, parent: Frame | None) -> Any:
             if type(job) is Group:
                 continue  # here they come one after the other
             target = job.node
-            outcome = perform(graph, pulling, job)
+            outcome = run(job) if type(job) is Frame else perform(graph, pulling, job)
             if target is node:
                 return outcome if type(outcome) is not Given else outcome.read_by(parent, node)
     finally:

@@ -262,7 +262,7 @@ class Graph(Tables):
                 node.pushes = pushes
             self.warm(node)
             return outcome
-        found = self.find(node, at.revision)
+        found = self.find(node, at.revision) if node.history is not None or node.covers(at.revision) else None
         if found is not None:  # it was shown meanwhile to hold still, or solved with a loop: then the body says nothing
             return outcome if type(found.value) is Stored else found.value
         if at.tables is CLOSED:

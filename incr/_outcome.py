@@ -50,6 +50,7 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
     if frame.part is not None:
         return frame.part.conclude(frame, outcome, seconds)
     graph, node, at = frame._graph, frame.node, frame.at
+    lock = graph.lock
     while True:
         cycle, before, valid_from = frame.cycle, node.value, node.valid_from
         if cycle is not None:
@@ -58,20 +59,29 @@ def conclude(frame: Frame, outcome: Any, seconds: float) -> Any:
         else:
             pushes = None if frame.pushes is None else weigh(node.pushes, frame.pushes)
         unchanged = is_unchanged(node, at, before, outcome)
-        with graph.lock:
+        try:
+            lock.acquire()  # a `with` costs three times as much
             if node.value is not before or node.valid_from != valid_from or frame.cycle is not cycle:
                 continue  # another thread was here while the values were compared
-            dependencies = dependencies_of(frame)
+            dependencies = dependencies_of(frame) if frame.groups else tuple(frame._reads)
             outcome = graph.publish(node, at, outcome, dependencies, unchanged, pushes, ran=True)
             if graph.groups or frame.groups:
                 _keep_groups(frame, dependencies)
             node.cost = seconds
             node.ran_at = at.revision
-            graph.release(frame)
+            if at.tables and frame.held is at:  # nobody has written: there is nothing that only this call needed
+                at.users, frame.held = at.users - 1, None
+            else:
+                graph.release(frame)
             waiters = land(frame)
             if graph.memory is not None:
                 graph.memory.landed(node)
-        break
+            break
+        finally:
+            try:  # noqa: SIM105  # an interrupt may come while the lock is waited for; `suppress` takes too long
+                lock.release()
+            except RuntimeError:
+                pass
     if waiters:
         tell_all(waiters, outcome)
     if graph.checks is not None:
@@ -137,7 +147,12 @@ def is_unchanged(node: Node, at: At, before: Any, outcome: Any) -> bool:
         return False  # the current one is newer: not the one before this
     if type(before) is Stored:
         before = before.decode()
-    return before is not EMPTY and same_outcome(before, outcome, node.ingredient.equal)
+    if before is EMPTY:
+        return False
+    equal = node.ingredient.equal
+    if equal is None and type(before) is not Failure and type(outcome) is not Failure:
+        return same(before, outcome)  # the usual case, without a call
+    return same_outcome(before, outcome, equal)
 
 
 def same_outcome(before: Any, outcome: Any, equal: Any) -> bool:
