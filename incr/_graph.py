@@ -37,6 +37,12 @@ __all__ = ["CLOSED", "At", "Graph"]
 class Graph(Tables):
     """All that one database knows."""
 
+    # More attributes than a dictionary that objects share can have: without slots each look-up takes twice as long.
+    __slots__ = (
+        "_walking", "at", "changes", "checks", "collected", "components", "counts_hits", "find", "folds", "groups",
+        "interned", "listeners", "log", "pins", "release", "sorted_keys", "staleness", "state", "stored", "watchers",
+    )  # fmt: skip
+
     # spec: thread.lock
     def __init__(self, *, check_values: bool = False, lock: RLock | None = None) -> None:
         #: Held while tables change, never while user code runs or anybody waits. Re-entrant, because a finalizer that

@@ -25,6 +25,11 @@ __all__ = ["Tables"]
 class Tables:
     """What a graph's rows are in."""
 
+    __slots__ = (
+        "cool", "counters", "history", "ingredients", "key_sets", "kin", "lock", "memory", "newest", "presence",
+        "tables", "untracked", "vacant",
+    )  # fmt: skip
+
     lock: RLock
     newest: int
     tables: list[dict[Any, Node]]
