@@ -241,4 +241,3 @@ def _persist() -> Any:
     from importlib import import_module
 
     return import_module("incr._persist")
-

@@ -54,7 +54,6 @@ class Source:
         """The value's bytes; None if this program has found that it cannot read them, and so has another value now."""
         return None if row in self._unreadable else self._values.row(row)
 
-
     def kept(self, stored: Stored, row: int) -> Stored:
         """The file was read, and is never written to."""
         return stored

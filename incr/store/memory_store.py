@@ -148,7 +148,7 @@ class MemoryStore:
         Raises:
             StoreError: always.
         """
-        raise StoreError(_PATH, "cannot be copied to a place of its kind; copy it with incr.store.tools")
+        raise StoreError(_PATH, "cannot be copied to a place of its kind; copy it with incr.maintenance.copy")
 
     def close(self) -> None:
         """Let the next one have it."""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -144,6 +145,23 @@ def test_what_a_backend_can_do_is_said(backend: str) -> None:
         assert backend in store.path or str(tempfile.gettempdir()) in store.path
         assert can.durable is (backend != "memory")
         assert can.lazy
-        assert can.backup is hasattr(store, "backup")
+        assert not store.wants_checkpoint
         assert (store.append(first_delta()), store.durable(1), store.durable(2, 0.001)) == (1, True, False)
+        store.close()
+
+
+@each_backend
+@pytest.mark.spec("store.alike")
+def test_what_a_backend_cannot_do_it_refuses(backend: str, tmp_path: Path) -> None:
+    with place_of(backend) as place:
+        store: Any = place()
+        store.append(first_delta())
+        if store.capabilities.backup:
+            store.backup(tmp_path / "copy")
+            copy = type(store).open(tmp_path / "copy")
+            assert (copy.row(0), copy.content(1)) == (store.row(0), store.content(1))
+            copy.close()
+        else:
+            with pytest.raises(StoreError, match=r"copy it with incr\.maintenance\.copy"):
+                store.backup(tmp_path / "copy")
         store.close()

@@ -6,7 +6,11 @@ from typing import Any, assert_type
 
 import incr
 from incr.codec import Codec
-from incr.store import Flush, Log, LogReader, SegmentRange
+from incr.maintenance import Deleted, Problem, SectionCounts, copy, delete, dump, verify
+from incr.maintenance import count as count_rows
+from incr.store import Flush, Log, LogReader, MemoryStore, SegmentRange
+from incr.store.file_store import FileStore
+from incr.store.sqlite_store import SqliteStore
 
 
 @incr.input
@@ -207,6 +211,18 @@ def journal(codec: Codec[Edge | Settings]) -> None:
         assert_type(log.segment_ranges(), list[SegmentRange])
     stopped = LogReader("journal", decode=codec.decode).replay_best_effort().stopped
     assert_type(stopped, incr.CorruptError | None)
+
+
+def maintain(path: str) -> None:
+    memory = MemoryStore().open()
+    sqlite = SqliteStore.open(path, mode="ro", durability="interval")
+    with FileStore.open(path) as store:
+        assert_type(copy(store, memory), int)
+        assert_type(count_rows(sqlite, lambda done, total: None), list[SectionCounts])
+        problems: list[Problem] = list(verify(memory, deep=True))
+        rows: list[dict[str, Any]] = list(dump(store, "words", ("a",), values=True))
+        assert_type(delete(store, "words", ("a", 1)), Deleted)
+        print(problems, rows)
 
 
 def handle(error: incr.IncrError) -> str:
