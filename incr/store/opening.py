@@ -22,7 +22,7 @@ from incr.store.overlay import Overlay
 from incr.store.paged import PagedBase
 from incr.store.repair import Found, recover, roll_back
 from incr.store.rows import Delta, Head
-from incr.store.segment import FRAME_BYTES, segment_name
+from incr.store.segment import ENTRY_BYTES, segment_name
 from incr.store.segments import Part, identity_of_log, list_segments, numbers_of, read_frames
 
 __all__ = [
@@ -241,12 +241,11 @@ def _replay(directory: Directory, opening: Opening, parts: list[Part], covered: 
         )
     head, size = opening.head, 0
     for frame, scan in read_frames(directory, parts, covered, covered):
-        for number, entry in enumerate(frame.entries, frame.first_id):
-            if number > covered:
-                delta = unpack_delta(scan.path, entry)
-                opening.overlay.apply(delta)
-                head = with_delta(head, delta)
-                size += FRAME_BYTES + len(entry)
+        for entry in frame.entries[max(0, covered + 1 - frame.first_id) :]:
+            delta = unpack_delta(scan.path, entry)
+            opening.overlay.apply(delta)
+            head = with_delta(head, delta)
+            size += ENTRY_BYTES + len(entry)
     return opening._replace(head=head, log_bytes=size)
 
 

@@ -17,13 +17,10 @@ from typing import final
 from incr._errors import IncrError
 from incr.store.current import Current, Step
 from incr.store.rows import Delta, Told
-from incr.store.segment import FRAME_BYTES
+from incr.store.segment import ENTRY_BYTES
 from incr.store.writer import Ticket, Writer
 
-__all__ = ["ENTRY_BYTES", "Pipeline"]
-
-#: An entry makes the log so much longer than it is itself.
-ENTRY_BYTES = FRAME_BYTES + 4
+__all__ = ["Pipeline"]
 
 
 @final

@@ -36,17 +36,15 @@ def publish(
     """
     name, head = base_name(number), frozen.head
     header = BaseHeader(store_id, number, head.revision, head.last)
-    shared = None
     try:
         write_base(directory, name, header, head, frozen.base, frozen.overlay, compress=compress, progress=progress)
         # Before anything relies on it.
-        shared = open_base(directory, number, store_id)
-    finally:
-        if shared is None:
-            # Whether it has its name already or not: what was there before has all of it, too.
-            with suppress(OSError):
-                directory.unlink(name)
-    return shared
+        return open_base(directory, number, store_id)
+    except BaseException:
+        # Whether it has its name already or not: what was there before has all of it, too.
+        with suppress(OSError):
+            directory.unlink(name)
+        raise
 
 
 # spec: store.prune

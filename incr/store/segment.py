@@ -23,6 +23,7 @@ from incr.store.layout import PROLOGUE_BYTES, pack_prologue, unpack_prologue
 
 __all__ = [
     "ENTRIES",
+    "ENTRY_BYTES",
     "FRAME_BYTES",
     "FRAME_HEADER_BYTES",
     "FRAME_MAGIC",
@@ -66,6 +67,8 @@ FRAME_BYTES: Final = FRAME_HEADER_BYTES + DIGEST_BYTES
 # number 8 of the segment, offset 8 of the frame: digested with the salt before the frame's header.
 _PLACE: Final = Struct("<QQ")
 _LENGTH: Final = Struct("<I")
+#: A frame of one entry is so much longer than the entry.
+ENTRY_BYTES: Final = FRAME_BYTES + _LENGTH.size
 _NAME: Final = re.compile(r"log-([0-9a-f]{16})\.incr")
 
 

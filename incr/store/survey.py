@@ -78,10 +78,10 @@ def verify_files(
     path = directory.path_of("")
     for frame, scan in read_frames(directory, parts, covered, covered):
         path = scan.path
-        for number, entry in enumerate(frame.entries, frame.first_id):
-            if at < number <= last:
-                unpack_delta(path, entry)
-                at = number
+        # Others may be appended meanwhile.
+        for entry in frame.entries[max(0, covered + 1 - frame.first_id) : last + 1 - frame.first_id]:
+            unpack_delta(path, entry)
+            at += 1
     if at < last:
         raise CorruptError(path, 0, f"ends with delta {at}; {last} was written")
     if progress is not None:
@@ -105,6 +105,7 @@ def verify_rows(path: str, head: Head, rows: Rows, progress: Progress | None) ->
             if row.section != section.number or rows.find(section.number, row.key) != number:
                 raise CorruptError(path, 0, f"row {number} is not found by its key")
             for other in row.dependencies:
+                _require(path, rows.has(other), f"row {number} uses row {other}, which is not there")
                 _require(path, number in rows.dependents(other), f"row {other} does not know that {number} uses it")
             for other in rows.dependents(number):
                 _require(path, number in rows.row(other).dependencies, f"row {other} does not use {number}")

@@ -299,6 +299,7 @@ class Writer:
             raise StoreError(self._appender.path, "is closed; open the log again")
         self._appender.require()
 
+    # spec: log.order
     def _require_order(self) -> None:
         if self._stopped is not None:
             raise self._behind(self._stopped)
@@ -337,7 +338,6 @@ class Writer:
         finally:
             self._changed.acquire()
             self._busy = False
-            group += self._refuse_queued()
             self._changed.notify_all()
         told = [(ticket.callback, ticket) for ticket in group if ticket.callback is not None]
         if told:
@@ -347,19 +347,6 @@ class Writer:
                     _tell(callback, ticket)
             finally:
                 self._changed.acquire()
-
-    # spec: log.order
-    def _refuse_queued(self) -> list[Ticket]:
-        """What was queued behind something that could not be written; none of it is tried."""
-        if self._stopped is None:
-            return []
-        refused = list(self._queue)
-        self._queue.clear()
-        self._queued_bytes = 0
-        for ticket in refused:
-            ticket.error = self._behind(self._stopped)
-            ticket.done = True
-        return refused
 
     # spec: log.group
     def _write(self, group: list[Ticket], want_sync: bool) -> None:
