@@ -318,16 +318,16 @@ class FileStore:
         """Write everything into a base that ends with delta *last*, and let the log begin behind it."""
         frozen = self._current.freeze()
         self._publish(pipeline, frozen._replace(head=frozen.head._replace(last=last)), progress)
+        pipeline.writer.replace(lambda old: self._behind(old, last, lost))
 
-        def begun(old: Appender) -> Appender:
-            parts = old.parts
-            if lost and parts:
-                # What is in it is not known. The base has what counts, and nothing is to be read of it any more.
-                remove(self._directory, segment_name(parts.pop().number))
-            identity = old.identity._replace(epoch=old.identity.epoch + lost)
-            return self._appender(Found(parts, None, None, False), last, identity)
-
-        pipeline.writer.replace(begun)
+    def _behind(self, old: Appender, last: int, lost: int) -> Appender:
+        """The end of a log that goes on behind a base."""
+        parts = old.parts
+        if lost and parts:
+            # What is in it is not known. The base has what counts, and nothing is to be read of it any more.
+            remove(self._directory, segment_name(parts.pop().number))
+        identity = old.identity._replace(epoch=old.identity.epoch + lost)
+        return self._appender(Found(parts, None, None, False), last, identity)
 
     def _publish(self, pipeline: Pipeline, frozen: Frozen, progress: Progress | None) -> None:
         self._newest += 1

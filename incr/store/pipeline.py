@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from typing import final
 
 from incr._errors import IncrError
@@ -101,7 +101,7 @@ class Pipeline:
         while self._pending and self._pending[0].is_written:
             self._pending.popleft()
         step = self._current.apply(delta, ENTRY_BYTES + len(packed))
-        ticket = Ticket([packed], None if told is None else self._teller(told))
+        ticket = Ticket([packed], None if told is None else partial(self._tell, told))
         pending = _Pending(step, ticket)
         self._pending.append(pending)
         if told is not None:
@@ -116,16 +116,13 @@ class Pipeline:
             raise
         return pending
 
-    def _teller(self, told: Told) -> Callable[[Ticket], None]:
-        def tell(ticket: Ticket) -> None:
-            if ticket.error is not None:
-                self.take_back()
-            try:
-                told(ticket.error)
-            finally:
-                self._was_told(ticket)
-
-        return tell
+    def _tell(self, told: Told, ticket: Ticket) -> None:
+        if ticket.error is not None:
+            self.take_back()
+        try:
+            told(ticket.error)
+        finally:
+            self._was_told(ticket)
 
     def _was_told(self, ticket: Ticket) -> None:
         with self._told:

@@ -79,7 +79,7 @@ def verify_files(
     for frame, scan in read_frames(directory, parts, covered, covered):
         path = scan.path
         # Others may be appended meanwhile.
-        for entry in frame.entries[max(0, covered + 1 - frame.first_id) : last + 1 - frame.first_id]:
+        for entry in frame.entries[max(0, covered + 1 - frame.first_id) : max(0, last + 1 - frame.first_id)]:
             unpack_delta(path, entry)
             at += 1
     if at < last:

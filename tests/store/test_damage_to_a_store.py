@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from array import array
 from functools import cache
 
 import pytest
 
 from file_store_workloads import Run, delta, everything, expected, open_store
 from incr import CorruptError, StoreError, VersionError
-from incr.store.delta import pack_delta, unpack_delta
+from incr.store.delta import _little, pack_delta, unpack_delta
 from incr.store.file_store import FileStore
 from incr.store.opening import OnCorrupt
+from incr.store.rows import Delta
 from incr.testing import FakeDirectory
 
 DEEP = os.environ.get("INCR_HYPOTHESIS_PROFILE") == "deep"
@@ -128,6 +130,8 @@ def test_files_that_are_missing_swapped_doubled_or_renamed() -> None:
                 assert found({**files, one: files[other]}) in (None, LAST)
                 assert found(swapped) in (None, LAST)
     for name, new in [(bases[1], f"base-{9:016x}.incr"), (bases[0], f"base-{9:016x}.incr")]:
+        with open_store(FakeDirectory({**files, new: files[name]})) as store:
+            assert any("renamed" in finding.reason for finding in store.findings)
         assert found({**files, new: files[name]}) == LAST
         assert found({**without(name), new: files[name]}) == LAST
     assert found({**files, f"log-{9:016x}.incr": files[logs[1]]}) is None
@@ -257,6 +261,8 @@ def test_every_damage_to_a_delta() -> None:
         unpack_delta("path", packed + b"\0")
     with pytest.raises(StoreError, match="does not know"):
         unpack_delta("path", b"\x80" + packed[1:])
+    assert list(_little(array("H", [1, 258]), "big")) == [256, 513]
+    assert unpack_delta("path", pack_delta(Delta(1, [], None, 0, {}, [], [], []))).rows == {}
     refused = 0
     for place in range(len(packed)):
         for bit in range(8):

@@ -16,7 +16,10 @@ from incr.store import MemoryDirectory
 from incr.store.delta import pack_delta
 from incr.store.file_store import FileStore
 from incr.store.options import StoreLimits
-from incr.store.rows import Delta
+from incr.store.overlay import Rows
+from incr.store.rows import Delta, Head, Row, SectionInfo
+from incr.store.segments import list_segments
+from incr.store.survey import verify_files, verify_rows
 from incr.testing import FakeDirectory
 from store_programs import Model, Step, check_alike, steps
 
@@ -122,14 +125,19 @@ def test_a_checkpoint_makes_the_log_short() -> None:
     append(store, 13)
     assert store.stat().changed_rows == 5
     store.close()
+    unfinished = {"tmp-1-2.incr": b"begun"}
+    damaged = names(disk, "base-")[0]
+    for files in ({}, {damaged: b"?"}):
+        other = FakeDirectory({**disk.files(), **unfinished, **files})
+        with open_store(other, keep_bases=3) as store:
+            append(store, 14)
+            store.checkpoint()
+            assert [base.covers for base in store.stat().bases] == [14, 12] + [9] * (not files)
+            assert names(other, "tmp-") == []
     with open_store(disk, keep_bases=1) as store:
         append(store, 14)
         store.checkpoint()
         assert (len(names(disk, "base-")), everything(store)) == (1, expected(14))
-    with open_store(disk, keep_bases=3) as store:
-        append(store, 15)
-        store.checkpoint()
-        assert [base.covers for base in store.stat().bases] == [15, 14]
 
 
 @pytest.mark.spec("store.checkpoint")
@@ -163,6 +171,9 @@ def test_deltas_go_on_while_a_base_is_written() -> None:
 
     store.checkpoint(meanwhile)
     assert (done != [], store.stat().bases[0].covers, everything(store)) == (True, 5, expected(8))
+    alone = {name: content for name, content in disk.files().items() if not name.startswith("log-")}
+    with open_store(FakeDirectory(alone)) as base:
+        assert everything(base) == expected(5)
     # A base that was replaced is read to the end.
     held = store.rows_of(1)
     next(held)
@@ -210,6 +221,7 @@ def test_what_could_not_be_written_is_taken_back_with_all_behind_it() -> None:
     before = everything(store)
     entered, go_on = threading.Event(), threading.Event()
     heard: dict[int, IncrError | None] = {}
+    seen: list[bool] = []
 
     def first(error: IncrError | None) -> None:
         heard[6] = error
@@ -218,7 +230,7 @@ def test_what_could_not_be_written_is_taken_back_with_all_behind_it() -> None:
 
     def seventh(error: IncrError | None) -> None:
         heard[7] = error
-        assert everything(store) == before
+        seen.append(everything(store) == before)
 
     def eighth(error: IncrError | None) -> None:
         heard[8] = error
@@ -238,12 +250,57 @@ def test_what_could_not_be_written_is_taken_back_with_all_behind_it() -> None:
     errors = [str(heard[number]) for number in (6, 7, 8)]
     assert "make room" in errors[0]
     assert all("something before it could not be" in error for error in errors[1:])
-    assert everything(store) == before
+    assert (everything(store), seen) == (before, [True])
+    # Somebody who comes before anybody has heard of it takes it back himself.
+    pipeline.writer._stopped = StoreError("path", "a reason")
     append(store, 6, 7)
     assert everything(store) == expected(7)
     store.close()
     with open_store(disk) as store:
         assert everything(store) == expected(7)
+
+
+@pytest.mark.spec("store.durable")
+def test_somebody_is_told_before_a_sync_is_over() -> None:
+    disk = FakeDirectory()
+    store = open_store(disk)
+    heard: list[IncrError | None] = []
+    entered, go_on, synced = threading.Event(), threading.Event(), threading.Event()
+
+    def told(error: IncrError | None) -> None:
+        entered.set()
+        go_on.wait(60)
+        heard.append(error)
+
+    def sync() -> None:
+        store.sync()
+        synced.set()
+
+    store.append(delta(1), told)
+    assert entered.wait(60)
+    thread = threading.Thread(target=sync)
+    thread.start()
+    # The disk has it; what is left to wait for is that somebody was told.
+    assert store.durable(1, 60)
+    assert not synced.wait(0.05)
+    go_on.set()
+    thread.join(60)
+    assert heard == [None]
+    store.close()
+
+
+@pytest.mark.spec("store.checkpoint")
+def test_a_base_whose_name_could_not_be_synced() -> None:
+    disk = FakeDirectory()
+    store = open_store(disk)
+    append(store, 1)
+    disk.fail("sync_names", skip=1)
+    with pytest.raises(StoreError):
+        store.checkpoint()
+    assert names(disk, "base-") == []
+    store.checkpoint()
+    assert (store.stat().bases[0].number, everything(store)) == (2, expected(1))
+    store.close()
 
 
 @pytest.mark.spec("store.heal", "store.append")
@@ -265,6 +322,7 @@ def test_a_broken_store_is_read_and_healed() -> None:
         store.heal()
     assert store.is_broken
     store.heal()
+    assert store.head().last == 3  # what is not known to be gone is not given again
     append(store, 3, 4)
     assert (everything(store), store.stat().writable) == (expected(4), True)
     assert (store.sync(), store.durable(1)) == (store.head().last, True)
@@ -293,22 +351,24 @@ def test_a_delta_that_is_too_long_for_the_log_goes_into_a_base() -> None:
         disk.fail("create", errno.ENOSPC, skip=1)
         assert store.append(delta(5)) == 5
         assert everything(store) == expected(5)
-    with open_store(disk) as store:
-        append(store, 6)
-        assert everything(store) == expected(6)
+    open_store(disk).close()
     # The newest base alone has delta 5: without it that is seen.
     newest = max(names(disk, "base-"))
     files = disk.files()
     del files[newest]
     with pytest.raises(CorruptError):
         open_store(FakeDirectory(files))
+    with open_store(disk) as store:
+        append(store, 6)
+        assert everything(store) == expected(6)
 
 
 @pytest.mark.spec("store.read-only")
-def test_reading_beside_a_writer() -> None:
+def test_reading_beside_a_writer(tmp_path: Path) -> None:
     disk = FakeDirectory()
-    with pytest.raises(StoreError, match="nothing is there"):
-        FileStore.open(disk, mode="ro")
+    for place in (disk, tmp_path / "missing"):
+        with pytest.raises(StoreError, match="nothing is there"):
+            FileStore.open(place, mode="ro")
     store = open_store(disk)
     append(store, 1, 2, 3)
     with FileStore.open(disk, mode="ro") as reader:
@@ -396,7 +456,7 @@ def test_a_checkpoint_while_a_store_is_opened_for_reading() -> None:
 @pytest.mark.spec("store.backup")
 def test_a_backup_is_a_store_of_its_own(tmp_path: Path) -> None:
     disk = FakeDirectory()
-    store = open_store(disk)
+    store = open_store(disk, random=os.urandom)
     append(store, 1, 2, 3)
     store.checkpoint()
     append(store, 4)
@@ -410,8 +470,10 @@ def test_a_backup_is_a_store_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="already"):
         store.backup(copy)
     # Files of the two do not go together.
-    mixed = {**disk.files(), **{name: copy.files()[name] for name in names(copy, "log-")}}
-    with pytest.raises(CorruptError):
+    store.checkpoint()
+    mixed = {name: disk.files()[name] for name in ("FORMAT", names(disk, "base-")[-1])}
+    mixed |= {name: copy.files()[name] for name in names(copy, "log-")}
+    with pytest.raises(CorruptError, match="of another store"):
         open_store(FakeDirectory(mixed))
     store.backup(tmp_path / "copy")
     with FileStore.open(tmp_path / "copy", mode="ro") as reader:
@@ -450,6 +512,74 @@ def test_all_of_a_store_can_be_looked_at() -> None:
         reader.verify()
 
 
+class Inconsistent:
+    """Rows that do not agree with each other."""
+
+    def __init__(self, **wrong: object) -> None:
+        self._wrong = wrong
+
+    def __getattr__(self, name: str) -> object:
+        right = {
+            "rows_of": iter([0, 1]) if name == "rows_of" else None,
+            "find": int,
+            "has": True,
+            "content": None,
+            "dependents": [1],
+        }
+        return lambda *arguments: self._wrong.get(name, right[name])
+
+    def find(self, section: int, key: bytes) -> object:
+        return self._wrong.get("find", 1 if key else 0)
+
+    def row(self, number: int) -> Row:
+        return Row(0, b"." * number, 0, 0, 0, (0,) if number else ())
+
+    def dependents(self, number: int) -> object:
+        return self._wrong.get("dependents", [] if number else [1])
+
+
+@pytest.mark.spec("store.verify")
+def test_rows_that_do_not_agree() -> None:
+    head = Head(0, (SectionInfo(0, 1, "one", b"", (), 2),), b"", 1, 0)
+    assert verify_rows("path", head, Inconsistent(), None) == 2  # type: ignore[arg-type]  # by name
+    for wrong in ({"find": 7}, {"has": False}, {"dependents": []}, {"dependents": [0, 1]}):
+        with pytest.raises(CorruptError, match="row"):
+            verify_rows("path", head, Inconsistent(**wrong), None)  # type: ignore[arg-type]  # by name
+    disk = FakeDirectory()
+    with open_store(disk) as store:
+        append(store, 1)
+        parts = list_segments(disk, 0).parts
+        with pytest.raises(CorruptError, match="ends with delta 1; 2 was written"):
+            verify_files(disk, bytes(16), parts, 2, None)
+
+
+@pytest.mark.spec("store.overlay")
+def test_an_answer_is_of_one_moment() -> None:
+    with open_store(FakeDirectory()) as store:
+        append(store, 1)
+        asked: list[int] = []
+
+        def ask(rows: Rows) -> bytes:
+            asked.append(1)
+            answer = rows.content(1).value
+            if len(asked) == 1:
+                append(store, 6)  # the row is another one now
+            return answer
+
+        assert store._current._at_once(ask) == expected(6)[1][1][1].value
+
+        def fail(rows: Rows) -> int:
+            asked.append(1)
+            if len(asked) == 3:
+                append(store, 7)
+                raise RuntimeError("changed while it was looked at")
+            return 7
+
+        assert (store._current._at_once(fail), len(asked)) == (7, 4)
+        with pytest.raises(CorruptError, match="row 99 is not there"):
+            store.row(99)
+
+
 @pytest.mark.spec("store.fork")
 def test_a_forked_child_does_not_have_the_store(tmp_path: Path) -> None:
     store = FileStore.open(tmp_path / "store")
@@ -469,6 +599,12 @@ def test_a_forked_child_does_not_have_the_store(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     append(store, 2)
     assert everything(store) == expected(2)
+    # The same without a child, for what counts lines.
+    other = open_store(FakeDirectory())
+    other._process += 1
+    with pytest.raises(StoreBrokenError, match="forked"):
+        other.head()
+    other.close()
     with pytest.raises(StoreLockedError, match=f"process {os.getpid()} "):
         FileStore.open(tmp_path / "store")
     store.close()

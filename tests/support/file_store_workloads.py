@@ -125,16 +125,18 @@ class Run:
         disk: FakeDirectory | None = None,
         known: Moment | None = None,
         random: Callable[[int], bytes] = fixed_random,
+        keep_bases: int = 2,
     ) -> None:
         self.disk = disk or FakeDirectory()
         self._random = random
+        self._keep_bases = keep_bases
         self.moments: list[Moment] = []
         _, self.acknowledged, self.attempted = known or Moment(0, 0, 0)
         self.note()
         self.store = self.opened()
 
     def opened(self) -> FileStore:
-        return open_store(self.disk, random=self._random)
+        return open_store(self.disk, keep_bases=self._keep_bases, random=self._random)
 
     def note(self) -> None:
         self.moments.append(Moment(self.disk.calls, self.acknowledged, self.attempted))
@@ -198,31 +200,34 @@ def key_of(state: dict[str, bytes]) -> tuple[tuple[str, bytes], ...]:
 
 
 Known = dict[tuple[tuple[str, bytes], ...], int]
-#: What stores were opened once more, by their files and revisions.
-_reopened: set[tuple[int, tuple[tuple[str, bytes], ...]]] = set()
+#: Which stores were opened once more, by their files and revisions.
+reopened: set[tuple[int, tuple[tuple[str, bytes], ...]]] = set()
 
 
-def recovered(state: dict[str, bytes], on_corrupt: OnCorrupt = "error", known: Known | None = None) -> int:
+def recovered(
+    state: dict[str, bytes], on_corrupt: OnCorrupt = "error", known: Known | None = None, *, clean: bool = False
+) -> int:
     """The revision of a store in this state, which has all up to it; when opened again too, and it goes on.
 
-    *known* keeps what was recovered from a state.
+    *known* keeps what was recovered from a state. *clean*: nothing is damaged.
     """
     known = {} if known is None else known
     key = key_of(state)
     if key not in known:
-        known[key] = _recovered(state, on_corrupt)
+        known[key] = _recovered(state, on_corrupt, clean)
     return known[key]
 
 
-def _recovered(state: dict[str, bytes], on_corrupt: OnCorrupt) -> int:
+def _recovered(state: dict[str, bytes], on_corrupt: OnCorrupt, clean: bool) -> int:
     disk = FakeDirectory(state)
     with open_store(disk, on_corrupt) as store:
+        assert not (clean and store.findings), "a crash has left a damaged base"
         last = store.head().revision
         assert everything(store) == expected(last), "a state that nobody had"
         assert store.append(delta(last + 1)) == store.head().last
     left = {name: content for name, content in disk.files().items() if not name.startswith(("torn-", "tmp-"))}
-    if (key := (last, key_of(left))) not in _reopened:
-        _reopened.add(key)
+    if (key := (last, key_of(left))) not in reopened:
+        reopened.add(key)
         with open_store(FakeDirectory(disk.files())) as store:
             assert (store.cut, store.findings) == (None, ())
             assert everything(store) == expected(last + 1)
@@ -236,6 +241,6 @@ def crash_everywhere(run: Run, known: Known, begin: int = 0, samples: int = 0) -
         before = [moment for moment in run.moments if moment.calls <= calls][-1]
         for state in run.disk.crash_states(calls, samples=samples):
             count += 1
-            last = recovered(state, known=known)
+            last = recovered(state, known=known, clean=True)
             assert before.acknowledged <= last <= before.attempted, "an acknowledged delta is lost"
     return count
