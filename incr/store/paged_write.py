@@ -224,12 +224,13 @@ class _Maker:
             return piece
         assert self._old is not None
         data = self._old.read(content, block.stored_bytes)
-        self._check(number, block, data, content)
-        return Piece(block._replace(digest=self._proof.of_block(number, block, data)), data)
+        self._check(self._old.proof, number, block, data, content)
+        # The bytes are read again when they are copied: a page may have more of them than there is memory.
+        return Piece(block._replace(digest=self._proof.of_block(number, block, data)), content)
 
-    def _check(self, number: int, block: Listed, data: Buffer, offset: int) -> None:
+    def _check(self, proof: Proof, number: int, block: Listed, data: Buffer, offset: int) -> None:
         assert self._old is not None
-        if self._old.proof.of_block(number, block, data) != block.digest:
+        if proof.of_block(number, block, data) != block.digest:
             raise CorruptError(self._old.path, offset, f"a block of page {number} does not check ({block.part})")
 
     def _write_pieces(self, number: int, pieces: Sequence[Piece]) -> None:
@@ -254,7 +255,7 @@ class _Maker:
         view, at = memoryview(data), 0
         for block in run.blocks:
             end = at + block.stored_bytes
-            self._check(number, block, view[at:end], run.offset + at)
+            self._check(self._proof, number, block, view[at:end], run.offset + at)
             at = end
         self._out.write(data)
 

@@ -201,14 +201,17 @@ def test_a_content_of_four_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.spec("paged.copy")
-def test_a_base_is_copied_to_another_store() -> None:
+@pytest.mark.parametrize("changed", [{}, CHANGED])
+def test_a_base_is_copied_to_another_store(changed: dict[int, tuple[Row, Content]]) -> None:
     old = PagedBase.open(MemoryDirectory(FIRST), "base")
-    copy = MemoryDirectory()
-    base = base_of(copy, "base", HEAD, old, Overlay(), store_id=bytes(16))
+    assert old.size == len(FIRST["base"])
+    base = base_of(MemoryDirectory(), "base", HEAD, old, overlay_of(changed), store_id=bytes(16))
     base.verify()
-    assert [(base.row(number), base.content(number)) for number in ROWS] == [
-        (old.row(number), old.content(number)) for number in ROWS
-    ]
+    assert {number: (base.row(number), base.content(number)) for number in ROWS} == ROWS | changed
+
+
+@pytest.mark.spec("paged.copy")
+def test_damage_is_not_carried_on_to_another_store() -> None:
     # What is not looked at by reading rows is compared, too.
     whole, refused_at = FIRST["base"], 0
     for place in range(64, len(whole), 11):
