@@ -295,16 +295,16 @@ class SqliteStore:
             progress(1, 1)
 
     # spec: sqlite.backup
-    def backup(self, path: str | PathLike[str], progress: Progress | None = None) -> None:
+    def backup(self, place: str | PathLike[str], progress: Progress | None = None) -> None:
         """Copy the store as it is now to a new file. Readers and writers of this process wait meanwhile.
 
         Raises:
-            StoreError: there is something at *path*, or it cannot be written.
+            StoreError: there is something at *place*, or it cannot be written.
         """
         with self._connected("read") as connection:
             if self._lock is not None:
                 self._commit(connection, sync=True)
-            copy_to(connection, fsdecode(path), progress)
+            copy_to(connection, fsdecode(place), progress)
 
     # spec: sqlite.fork
     def close(self) -> None:
