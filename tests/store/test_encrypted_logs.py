@@ -276,3 +276,24 @@ def test_a_log_with_room_made_in_advance() -> None:
         assert entries == [(number, entry(number)) for number in range(1, log.last_id + 1)]
         log.close()
     assert disk.counts["allocate"] >= 3
+
+
+@pytest.mark.spec("log.rollback", "crypto.crash")
+@pytest.mark.parametrize(("segment", "place"), [(0, 300), (1, 40), (-1, 5)])
+def test_a_crash_while_a_log_is_taken_back(segment: int, place: int) -> None:
+    run = encrypted_run("synced", "rotate", "synced", "rotate", "batch")
+    files = run.disk.files()
+    run.close()
+    name = sorted(found for found in files if found.startswith("log-"))[segment]
+    damaged = bytearray(files[name])
+    damaged[place] ^= 1
+    begun = {**files, name: bytes(damaged)}
+    expected = recovered(begun, "rollback", encrypted)
+    disk = FakeDirectory(begun)
+    open_log(encrypted(disk), mode="rollback").close()
+    states = 0
+    for calls in range(0, disk.calls + 1, 1 if DEEP else 3):
+        for state in disk.crash_states(calls):
+            states += 1
+            assert recovered(state, "rollback", encrypted) == expected
+    assert states > 10
