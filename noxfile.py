@@ -81,6 +81,15 @@ def stress(session: nox.Session) -> None:
 
 
 @nox.session
+def crashes(session: nox.Session) -> None:
+    """What crashes, failing disks and damage leave of a store, with every state that the tests know of: an hour."""
+    install(session, "test")
+    profile = {"INCR_HYPOTHESIS_PROFILE": "deep"}
+    files = [f"tests/store/test_{what}_a_store.py" for what in ("crashes_of", "faults_under", "damage_to")]
+    session.run("pytest", "--timeout=0", *files, *session.posargs, env=profile)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Readers of bytes under atheris: a target and options of libFuzzer, or all of them, a minute each."""
     install(session, "test")

@@ -215,6 +215,26 @@ def test_what_becomes_of_damaged_files(on_corrupt: OnCorrupt) -> None:
         assert (aside == []) == (on_corrupt == "delete")
 
 
+@pytest.mark.spec("store.verdict", "log.covered")
+@pytest.mark.parametrize("place", [5, -60])
+def test_what_a_base_has_does_not_take_the_store_back(place: int) -> None:
+    files = closed_store()
+    first, second = sorted(name for name in files if name.startswith("log-"))
+    content = bytearray(files[first])
+    content[place] ^= 1
+    last = len(files[second]) - 60
+    torn = files[second][:last] + b"?" + files[second][last + 1 :]
+    disk = FakeDirectory({**files, first: bytes(content), second: torn})
+    with open_store(disk, "quarantine") as store:
+        assert everything(store) == expected(LAST - 1)
+        assert disk.files()[first] == bytes(content)
+        # It is not one of those that are known, and goes when the bases do not need it any more.
+        for number in range(LAST, LAST + 4):
+            store.append(delta(number))
+            store.checkpoint()
+        assert first not in disk.files()
+
+
 @pytest.mark.spec("store.quarantine")
 def test_what_is_kept_is_bounded() -> None:
     disk = FakeDirectory(closed_store())

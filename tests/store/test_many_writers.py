@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from queue import Queue
@@ -238,3 +239,27 @@ def test_an_error_in_the_block_is_the_one_that_is_raised() -> None:
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(ValueError, match="on_corrupt must be"):
         Log(MemoryDirectory(), encode=bytes, decode=bytes, on_corrupt="delete")  # type: ignore[arg-type]
+
+
+@pytest.mark.spec("log.order")
+def test_a_writer_that_keeps_an_order_stops_where_it_breaks() -> None:
+    disk = FakeDirectory()
+    writer = Writer(Appender(disk, recover(disk, 0)), Lock(disk), Flush.by_hand(), in_order=True)
+    writer.commit([b"a"])
+    tickets = [Ticket([name]) for name in (b"b", b"c")]
+    for ticket in tickets:
+        writer.put(ticket)
+    disk.fail("pwrite", errno.ENOSPC)
+    with pytest.raises(StoreError, match="make room"):
+        writer.finish(tickets[0])
+    with pytest.raises(StoreError, match="something before it could not be"):
+        writer.finish(tickets[1])
+    assert writer.is_stopped
+    with pytest.raises(StoreError, match="something before it could not be"):
+        writer.commit([b"d"])
+    writer.resume()
+    late = Ticket([b"e"])
+    writer.put(late)
+    writer.resume()
+    assert (late.done, late.result(), writer.flush()) == (True, range(2, 3), 2)
+    writer.close()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from incr.store.overlay import Overlay
+from incr.store.rows import Delta
 from incr.store.undo import remember, restore
 from store_programs import Model, Step, steps
 
@@ -32,3 +33,14 @@ def test_what_was_applied_is_undone(program: list[Step]) -> None:
         assert what_it_says(overlay) == said
         overlay.apply(delta)
         assert what_it_says(overlay) == now
+
+
+@pytest.mark.spec("store.take-back")
+def test_what_was_gone_before_stays_gone() -> None:
+    overlay = Overlay()
+    delta = Delta(1, [], None, 0, {}, [], [], [3])
+    overlay.apply(delta)
+    before = remember(overlay, delta)
+    overlay.apply(delta)
+    restore(overlay, before)
+    assert overlay.removed == {3}
