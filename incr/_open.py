@@ -7,7 +7,7 @@ Keeps: open.directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from os import PathLike
 from types import TracebackType
@@ -31,23 +31,24 @@ Place: TypeAlias = "str | PathLike[str] | Directory | MemoryStore"
 class Opened:
     """What `incr.open` returns: one object for ``with`` and ``async with``, which give the database."""
 
-    __slots__ = ("_code", "_db", "_make")
+    __slots__ = ("_db", "_make", "_max_memory", "_session")
 
-    def __init__(self, make: Callable[[], Store], code: str | None) -> None:
+    def __init__(self, make: Callable[[], Store], max_memory: int | None, session: dict[str, Any]) -> None:
         self._make = make
-        self._code = code
+        self._max_memory = max_memory
+        self._session = session
         self._db: Database | None = None
 
     def _open(self) -> Database:
-        db = Database()
+        db = Database(max_memory=self._max_memory)
         store = self._make()
         try:
-            db._session = _loaded("incr._durable").open_session(db._graph, store, declared(), self._code)
+            db._session = _loaded("incr._durable").open_session(db._graph, store, declared(), **self._session)
         except BaseException:
             store.close()
             raise
         db._at = db._graph.at
-        db._code = self._code
+        db._code = self._session["code"]
         self._db = db
         return db
 
@@ -89,7 +90,13 @@ def open(
     backend: Literal["file", "sqlite"] = "file",
     on_corrupt: OnCorrupt = "error",
     code: str | None = None,
-    **options: Any,
+    key: bytes | None = None,
+    compress: bool = False,
+    keep_bases: int = 2,
+    trust: Collection[str] = (),
+    network: Collection[str] = (),
+    max_memory: int | None = None,
+    max_record_bytes: int | None = None,
 ) -> Opened:
     """Open the database that lives in *place*: a directory, made if it is not there, or an SQLite file.
 
@@ -97,21 +104,59 @@ def open(
     for. `Database.commit` (or `acommit`) writes what is new. Leaving the block writes nothing more, and closes the
     database.
 
+    Args:
+        place: a path, or an `incr.store.Directory` or `incr.store.MemoryStore`.
+        mode: "ro" reads what was committed last, beside whoever writes, and cannot commit.
+        durability: when `commit` returns: once it is on the disk ("commit"), or before that: then it is on the disk at
+            most 50 ms later ("interval"), or with a checkpoint or the closing ("relaxed").
+        backend: what the store is: "file" or "sqlite".
+        on_corrupt: what to do if something that was committed is damaged: "error", or go back to the state before it,
+            and keep what is damaged ("quarantine", "ignore") or not ("delete").
+        code: names the program's code as a whole (a release, a commit) in place of the fingerprints of its queries:
+            another name means that every memo runs again.
+        key: 32 bytes that files are encrypted with. Needs `incr[crypto]`.
+        compress: whether new bases are compressed. Needs `incr[zstd]`.
+        keep_bases: how many bases are kept, at least 1: so many but one may be damaged and nothing is lost.
+        trust, network: owners and file systems that are refused otherwise, by the names that the errors give.
+        max_memory: as in `Database`, in bytes.
+        max_record_bytes: values of calls that are longer are not stored.
+
     Raises:
         StoreLockedError: somebody else has it open for writing. Raised where the block is entered, like what follows.
         CorruptError: its content is damaged, and *on_corrupt* is "error".
         VersionError: it was written by a release with another format.
         StoreError: it cannot be read or written, or is not a store of incr.
     """
+    session = {"code": code, "max_record_bytes": max_record_bytes}
     if not isinstance(place, str | PathLike) and hasattr(place, "open") and not hasattr(place, "create"):
-        return Opened(place.open, code)
+        return Opened(place.open, max_memory, session)
     if backend == "sqlite":
+        if key is not None or compress:
+            raise ValueError("an SQLite file is neither encrypted nor compressed; use backend='file'")
         make = _loaded("incr.store.sqlite_store").SqliteStore.open
-        return Opened(lambda: make(place, mode=mode, durability=durability, **options), code)
+        return Opened(lambda: make(place, mode=mode, durability=durability), max_memory, session)
     if backend != "file":
         raise ValueError(f"backend is 'file' or 'sqlite', not {backend!r}")
-    make = _loaded("incr.store.file_store").FileStore.open
-    return Opened(lambda: make(place, mode=mode, durability=durability, on_corrupt=on_corrupt, **options), code)
+    store = _loaded("incr.store.file_store")
+
+    def make_files() -> Store:
+        home: Any = place
+        if key is not None:
+            home = store.directory_of(place, write=mode == "rw", trust=trust, network=network)
+            home = _loaded("incr.store.encrypted").EncryptedDirectory(home, key)
+        found: Store = store.FileStore.open(
+            home,
+            mode=mode,
+            durability=durability,
+            on_corrupt=on_corrupt,
+            keep_bases=keep_bases,
+            compress=compress,
+            trust=trust,
+            network=network,
+        )
+        return found
+
+    return Opened(make_files, max_memory, session)
 
 
 def _loaded(name: str) -> Any:

@@ -46,12 +46,23 @@ class Commit:
     """What is committed at once."""
 
     __slots__ = (
-        "_backing", "_classes", "_contents", "_given", "_instances", "_keys", "_nameless", "_stored", "_taken", "delta",
+        "_backing",
+        "_classes",
+        "_contents",
+        "_given",
+        "_instances",
+        "_keys",
+        "_max_record_bytes",
+        "_nameless",
+        "_stored",
+        "_taken",
+        "delta",
         "unstored",
-    )  # fmt: skip
+    )
 
-    def __init__(self, backing: Backing) -> None:
+    def __init__(self, backing: Backing, max_record_bytes: int | None = None) -> None:
         self._backing = backing
+        self._max_record_bytes = max_record_bytes
         self._taken: Taken = take(backing)
         #: What could not be stored.
         self.unstored: list[ValueNotStored] = []
@@ -159,6 +170,8 @@ class Commit:
                 return None
             return Content(draft.encoded.encoded(), pushes)
         data = self._encoded_value(draft)
+        if self._max_record_bytes is not None and len(data) > self._max_record_bytes:
+            data = b""
         if data:
             draft.flags |= VALUE
             self._stored.append((draft.node, draft.value))

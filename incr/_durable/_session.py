@@ -78,7 +78,7 @@ class _Ticket:
 class Session:
     """What `incr.open` gives a database: a store to stand on."""
 
-    __slots__ = ("_checkpoint", "_last", "_lock", "backing", "graph", "store")
+    __slots__ = ("_checkpoint", "_last", "_lock", "backing", "graph", "max_record_bytes", "store")
 
     def __init__(
         self, graph: Graph, store: Store, declared: Iterable[Any], fingerprint: Callable[[Any], bytes]
@@ -90,6 +90,8 @@ class Session:
         self._last = _Ticket(head.revision, None)
         self._last.number = head.last
         self._lock = threading.Lock()
+        #: Values of calls that are longer are left out; None: of any length.
+        self.max_record_bytes: int | None = None
         #: The checkpoint that goes on by itself.
         self._checkpoint: threading.Thread | None = None
 
@@ -130,7 +132,7 @@ class Session:
     def _append_alone(self) -> _Ticket:
         if self.backing.closed:
             raise StoreError(self.store.path, "is closed; open the database again")
-        commit = Commit(self.backing)
+        commit = Commit(self.backing, self.max_record_bytes)
         last = self._last
         delta = commit.build(last.revision if last.error is None else -1)
         if delta is None:
@@ -217,11 +219,18 @@ class Session:
         self.store.close()
 
 
-def open_session(graph: Graph, store: Store, declared: Iterable[Any], code: str | None) -> Session:
-    """Let an empty graph stand on a store; *code* names the program's code as a whole, if it does.
+def open_session(
+    graph: Graph, store: Store, declared: Iterable[Any], *, code: str | None, max_record_bytes: int | None
+) -> Session:
+    """Let an empty graph stand on a store; *code* names the program's code as a whole, if it does. Values of calls that
+    are longer than *max_record_bytes* are not stored.
 
     Raises:
         StoreError: the store cannot be read, or is damaged.
-        TypeError: *code* is not a text.
+        TypeError: *code* is not a text, or *max_record_bytes* not a number.
     """
-    return Session(graph, store, declared, fingerprint_by(code))
+    if max_record_bytes is not None and (type(max_record_bytes) is not int or max_record_bytes < 0):
+        raise TypeError(f"max_record_bytes is a number of bytes, or None, not {max_record_bytes!r}")
+    session = Session(graph, store, declared, fingerprint_by(code))
+    session.max_record_bytes = max_record_bytes
+    return session

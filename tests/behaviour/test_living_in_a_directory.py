@@ -9,6 +9,7 @@ import pytest
 import trio
 
 import incr
+from incr.testing import Recorder
 
 
 @incr.input
@@ -138,3 +139,74 @@ def test_a_long_log_is_folded_into_a_base(tmp_path: Path) -> None:
         db.commit()
     with incr.open(tmp_path) as db:
         assert [len(db[Note, f"{number}"].text) for number in range(3)] == [5, 700_000, 700_000]
+
+
+@pytest.mark.spec("open.directory")
+def test_others_read_what_was_committed_beside_whoever_writes(tmp_path: Path) -> None:
+    with incr.open(tmp_path) as db:
+        db.set(Note("a", text="abc"))
+        size(db, "a")
+        db.commit()
+        _ran.clear()
+        with incr.open(tmp_path, mode="ro") as reader:
+            assert size(reader, "a") == 3
+            assert _ran == []
+            reader.set(Note("a", text="what if"))
+            assert size(reader, "a") == 7
+            with pytest.raises(incr.StoreError, match="read"):
+                reader.commit()
+        with pytest.raises(incr.StoreLockedError, match="is held by"), incr.open(tmp_path):
+            pass
+        assert size(db, "a") == 3
+
+
+@pytest.mark.spec("open.directory")
+def test_files_can_be_encrypted(tmp_path: Path) -> None:
+    key = bytes(range(32))
+    with incr.open(tmp_path, key=key) as db:
+        db.set(Note("a", text="a secret text"))
+        size(db, "a")
+        db.commit()
+        db.checkpoint()
+    assert not any(b"secret" in file.read_bytes() for file in tmp_path.iterdir())
+    with incr.open(tmp_path, key=key) as db:
+        assert db[Note, "a"].text == "a secret text"
+        assert size(db, "a") == 13
+    assert _ran == ["a"]
+    with pytest.raises(incr.StoreError, match="key"), incr.open(tmp_path, key=bytes(32)):
+        pass
+
+
+@pytest.mark.spec("open.directory")
+def test_long_values_can_be_left_out(tmp_path: Path) -> None:
+    @incr.query(name="a long value")
+    def long(db: incr.View, name: str) -> str:
+        return db[Note, name].text * 100
+
+    @incr.query(name="a short one")
+    def short(db: incr.View, name: str) -> int:
+        return len(long(db, name))
+
+    with incr.open(tmp_path, max_record_bytes=50) as db:
+        db.set(Note("a", text="abc"))
+        assert short(db, "a") == 300
+        db.commit()
+    with incr.open(tmp_path) as db, Recorder(db) as ran:
+        assert short(db, "a") == 300
+        assert ran.take() == []
+        assert long(db, "a") == "abc" * 100
+        assert ran.take() == ["a long value('a')"]
+
+
+@pytest.mark.spec("open.directory")
+def test_wrong_options_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="backend is 'file' or 'sqlite'"):
+        incr.open(tmp_path, backend="tape")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="neither encrypted nor compressed"):
+        incr.open(tmp_path / "x", backend="sqlite", compress=True)
+    with pytest.raises(ValueError, match="durability must be"), incr.open(tmp_path, durability="later"):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pass
+    with pytest.raises(TypeError, match="max_record_bytes"), incr.open(tmp_path, max_record_bytes=-1):
+        pass
+    with incr.open(tmp_path):  # nobody has it
+        pass
