@@ -128,8 +128,9 @@ def open(
         StoreError: it cannot be read or written, or is not a store of incr.
     """
     session = {"code": code, "max_record_bytes": max_record_bytes}
-    if not isinstance(place, str | PathLike) and hasattr(place, "open") and not hasattr(place, "create"):
-        return Opened(place.open, max_memory, session)
+    if not isinstance(place, str | PathLike) and not hasattr(place, "create"):
+        in_memory: Any = place
+        return Opened(in_memory.open, max_memory, session)
     if backend == "sqlite":
         if key is not None or compress:
             raise ValueError("an SQLite file is neither encrypted nor compressed; use backend='file'")
@@ -139,21 +140,15 @@ def open(
         raise ValueError(f"backend is 'file' or 'sqlite', not {backend!r}")
     store = _loaded("incr.store.file_store")
 
+    safe = {"trust": trust, "network": network}
+    options = {"durability": durability, "on_corrupt": on_corrupt, "keep_bases": keep_bases, "compress": compress}
+
     def make_files() -> Store:
         home: Any = place
         if key is not None:
-            home = store.directory_of(place, write=mode == "rw", trust=trust, network=network)
+            home = store.directory_of(place, write=mode == "rw", **safe)
             home = _loaded("incr.store.encrypted").EncryptedDirectory(home, key)
-        found: Store = store.FileStore.open(
-            home,
-            mode=mode,
-            durability=durability,
-            on_corrupt=on_corrupt,
-            keep_bases=keep_bases,
-            compress=compress,
-            trust=trust,
-            network=network,
-        )
+        found: Store = store.FileStore.open(home, mode=mode, **options, **safe)
         return found
 
     return Opened(make_files, max_memory, session)

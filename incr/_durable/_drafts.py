@@ -42,7 +42,7 @@ class Draft:
         kind = node.ingredient.kind
         self.kind = _KINDS[kind]
         #: Whose section it belongs to; None for the reasons of untracked reads.
-        self.ingredient = node.ingredient
+        self.ingredient: Any = node.ingredient
         if kind == "presence" or kind == "keys":
             self.ingredient = node.ingredient.input
         elif kind == "untracked":
