@@ -83,7 +83,8 @@ import resource, sys
 from incr import StoreError
 from incr.store import Limits, Log
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
 log = Log(sys.argv[1], encode=bytes, decode=bytes, limits=Limits(preallocate=int(sys.argv[2])))
 try:
     while True:
@@ -92,7 +93,7 @@ except StoreError as error:
     print(error)
 last = log.last_id
 assert last > 10
-resource.setrlimit(resource.RLIMIT_FSIZE, (10000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
 log.append(b"entry %d" % (last + 1) * 20)
 log.close()
 with Log(sys.argv[1], encode=bytes, decode=bytes) as log:
