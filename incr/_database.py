@@ -27,6 +27,7 @@ from incr._memory import limited
 from incr._node import ABSENT
 from incr._query import Query, query_of
 from incr._revision import Durability, Revision
+from incr._running import running
 from incr._stale import Stale, astale_read, stale_read
 from incr._state import StateLimit
 from incr._statistics import Statistics, statistics
@@ -146,7 +147,8 @@ class Database(Keeping):
             LimitExceededError: there would be more than the database's `max_state_bytes`; nothing was changed.
         """
         graph = self._graph
-        refuse_write(graph)
+        if graph.kin is not None or running.get() is not None:
+            refuse_write(graph)
         slot, value = slot_and_record(graph, record, durability)
         return write(graph, {slot: (value, durability)})
 
