@@ -82,6 +82,7 @@ class FileStore:
         on_corrupt: OnCorrupt = "error",
         keep_bases: int = 2,
         compress: bool = False,
+        thorough: bool = False,
         limits: StoreLimits | None = None,
         trust: Collection[str] = (),
         network: Collection[str] = (),
@@ -95,8 +96,9 @@ class FileStore:
         written, and on the disk with the next `sync`, `checkpoint` or `close`. *on_corrupt* says what to do about
         damage to what was acknowledged: "error", or to go back to the state before it, and either keep what is damaged
         ("quarantine", "ignore") or not ("delete"). *keep_bases* is how many generations can be fallen back to.
-        *trust* and *network* allow directories and file systems that are refused otherwise, by the names that the
-        errors give.
+        *thorough* reads all of a base before it is relied on; otherwise damage in the middle of one is an error of the
+        call that meets it. *trust* and *network* allow directories and file systems that are refused otherwise, by the
+        names that the errors give.
 
         Raises:
             StoreLockedError: somebody else writes there.
@@ -104,7 +106,7 @@ class FileStore:
             VersionError: it was written by another release.
             StoreError: it is something else, it is not to be trusted, or it cannot be read or written.
         """
-        options = Options(mode, durability, on_corrupt, keep_bases, compress, limits or StoreLimits(), random)
+        options = Options(mode, durability, on_corrupt, keep_bases, compress, thorough, limits or StoreLimits(), random)
         options.check()
         return cls(directory_of(place, write=mode == "rw", trust=trust, network=network), options)
 
@@ -118,11 +120,11 @@ class FileStore:
         #: Held by whoever writes a base; taken before the order of the pipeline.
         self._checkpointing = threading.Lock()
         if options.mode == "ro":
-            self._accept(open_to_read(require_store(directory), options.on_corrupt))
+            self._accept(open_to_read(require_store(directory), options.on_corrupt, thorough=options.thorough))
         else:
             lock = take(directory)
             try:
-                opening = open_to_write(directory, options.on_corrupt, options.random)
+                opening = open_to_write(directory, options.on_corrupt, options.random, thorough=options.thorough)
                 self._accept(opening)
                 self._pipeline = Pipeline(self._writer(opening, lock), self._current)
             except BaseException:

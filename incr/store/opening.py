@@ -105,8 +105,12 @@ class _Damaged(NamedTuple):
 
 
 # spec: store.open
-def open_to_write(directory: Directory, on_corrupt: OnCorrupt, random: Callable[[int], bytes]) -> Opening:
+def open_to_write(
+    directory: Directory, on_corrupt: OnCorrupt, random: Callable[[int], bytes], *, thorough: bool = False
+) -> Opening:
     """The store, after the repair that a loss of power makes necessary; the caller has locked it.
+
+    *thorough*: a base counts as whole when all of it was read.
 
     Raises:
         CorruptError: what was acknowledged is damaged, and *on_corrupt* is "error".
@@ -117,7 +121,7 @@ def open_to_write(directory: Directory, on_corrupt: OnCorrupt, random: Callable[
     damaged: list[_Damaged] = []
     newest = max([0, *generations(directory)])
     identity = identity_of_log(directory)
-    shared = _newest_base(directory, identity, damaged)
+    shared = _newest_base(directory, identity, damaged, thorough)
     covered = shared.generation.covers if shared else 0
     try:
         opening = _replayed(directory, shared, recover(directory, covered))
@@ -133,7 +137,7 @@ def open_to_write(directory: Directory, on_corrupt: OnCorrupt, random: Callable[
 
 
 # spec: store.read-only
-def open_to_read(directory: Directory, on_corrupt: OnCorrupt) -> Opening:
+def open_to_read(directory: Directory, on_corrupt: OnCorrupt, *, thorough: bool = False) -> Opening:
     """The store as it is on the disk at one moment, while somebody may be writing; nothing is changed.
 
     Raises:
@@ -142,18 +146,18 @@ def open_to_read(directory: Directory, on_corrupt: OnCorrupt) -> Opening:
     for _ in range(_LOOKS):
         before = names_of_data(directory)
         try:
-            return _looked_at(directory, on_corrupt)
+            return _looked_at(directory, on_corrupt, thorough)
         except StoreError:
             # A checkpoint may have removed what was about to be read; then there is something newer.
             if names_of_data(directory) == before:
                 raise
-    return _looked_at(directory, on_corrupt)
+    return _looked_at(directory, on_corrupt, thorough)
 
 
-def _looked_at(directory: Directory, on_corrupt: OnCorrupt) -> Opening:
+def _looked_at(directory: Directory, on_corrupt: OnCorrupt, thorough: bool) -> Opening:
     damaged: list[_Damaged] = []
     identity = identity_of_log(directory)
-    shared = _newest_base(directory, identity, damaged)
+    shared = _newest_base(directory, identity, damaged, thorough)
     covered = shared.generation.covers if shared else 0
     opening = _without_log(shared, identity)
     try:
@@ -172,11 +176,16 @@ def _looked_at(directory: Directory, on_corrupt: OnCorrupt) -> Opening:
 
 
 # spec: store.fallback, store.identity
-def _newest_base(directory: Directory, identity: bytes | None, damaged: list[_Damaged]) -> Shared | None:
+def _newest_base(
+    directory: Directory, identity: bytes | None, damaged: list[_Damaged], thorough: bool
+) -> Shared | None:
     """The newest base that is whole and of this store; those that are not are noted."""
     for number in generations(directory):
         try:
-            return open_base(directory, number, identity)
+            shared = open_base(directory, number, identity)
+            if thorough:
+                shared.base.verify()
+            return shared
         except CorruptError as error:
             damaged.append(_Damaged(base_name(number), error))
     return None

@@ -41,6 +41,7 @@ class Options(NamedTuple):
     on_corrupt: OnCorrupt
     keep_bases: int
     compress: bool
+    thorough: bool
     limits: StoreLimits
     random: Callable[[int], bytes]
 

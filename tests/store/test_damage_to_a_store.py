@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from functools import cache
+from typing import Literal
 
 import pytest
 
@@ -81,6 +82,26 @@ def test_every_flipped_bit(bit: int) -> None:
             assert last is None or name in bases or name == logs[0] or place >= len(content) - 48
             count += 1
     assert count > 150
+
+
+@pytest.mark.spec("store.fallback")
+def test_who_reads_all_of_a_base_first_misses_nothing() -> None:
+    files = closed_store()
+    newest = max(name for name in files if name.startswith("base-"))
+    content = files[newest]
+    for place in range(0, len(content), 1 if DEEP else 19):
+        damaged = content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        modes: tuple[Literal["ro", "rw"], ...] = ("ro", "rw")
+        for mode in modes:
+            disk = FakeDirectory({**files, newest: damaged})
+            try:
+                with FileStore.open(disk, mode=mode, thorough=True) as store:
+                    assert everything(store) == expected(LAST)
+                    assert len(store.findings) == 1
+                    if mode == "rw":
+                        assert store.verify(deep=True).bases == 1
+            except VersionError:
+                assert place in (8, 9)
 
 
 @pytest.mark.spec("store.format")
