@@ -8,8 +8,8 @@ Keeps: paged.copy.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import final
 
 from incr.store.checksum import Checksum
@@ -33,7 +33,7 @@ class PageChange:
         #: Rows that were there.
         self.removed: set[int] = set()
         self.stamps: dict[int, Stamp] = {}
-        #: Rows that other rows depend on than before.
+        #: Rows that other rows depend on than before; not kept for a page in a first base.
         self.dependents: set[int] = set()
 
 
@@ -51,8 +51,7 @@ class Changes:
         self.added: list[int] = []
         #: What leaves it.
         self.dropped: set[int] = set()
-        # Without rows that change, whatever the new ones depend on has other dependents now, and nothing else.
-        concerned: set[int] = set(overlay.users) if old is None else set()
+        concerned: set[int] = set()
         for number, page, members in self._by_page(overlay.rows):
             self._take_rows(number, page, members, overlay, concerned)
         for number, page, members in self._by_page(overlay.removed):
@@ -64,25 +63,29 @@ class Changes:
             self._page(number // PAGE_ROWS).dependents.add(number % PAGE_ROWS)
 
     def _by_page(self, numbers: Iterable[int]) -> Iterator[tuple[int, Page | None, list[int]]]:
-        for number, members in groupby(sorted(numbers), lambda row: row // PAGE_ROWS):
-            yield number, None if self._old is None else self._old.page(number), list(members)
+        ordered = sorted(numbers)
+        at = 0
+        while at < len(ordered):
+            number = ordered[at] // PAGE_ROWS
+            behind = bisect_left(ordered, (number + 1) * PAGE_ROWS, at)
+            yield number, None if self._old is None else self._old.page(number), ordered[at:behind]
+            at = behind
 
     def _take_rows(
         self, number: int, page: Page | None, members: list[int], overlay: Overlay, concerned: set[int]
     ) -> None:
-        rows = self._page(number).rows
-        new: list[tuple[int, bytes]] = []
-        for member in members:
-            both = rows[member % PAGE_ROWS] = overlay.rows[member]
-            row = both[0]
-            index = -1 if page is None else page.head.index(member % PAGE_ROWS)
-            if page is None or index < 0:
-                new.append((member, row.key))
-                if self._old is not None:
-                    concerned.update(row.dependencies)
-            else:
-                concerned.update(set(row.dependencies) ^ set(page.head.dependencies(index)))
-        section = overlay.rows[members[0]][0].section
+        rows = {member % PAGE_ROWS: overlay.rows[member] for member in members}
+        self._page(number).rows = rows
+        if page is not None:
+            there = set(page.head.locals)
+            for local, (row, _) in rows.items():
+                before = page.head.dependencies(page.head.index(local)) if local in there else ()
+                concerned.update(set(row.dependencies).symmetric_difference(before))
+            members = [member for member in members if member % PAGE_ROWS not in there]
+        elif self._old is not None:
+            concerned.update(*[row.dependencies for row, _ in rows.values()])
+        section = next(iter(rows.values()))[0].section
+        new = [(member, overlay.rows[member][0].key) for member in members]
         self.added += entries_of(self._checksum, section, new)
 
     def _take_removed(self, number: int, page: Page, members: list[int], concerned: set[int]) -> None:

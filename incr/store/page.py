@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import add, ge
 from struct import Struct
 from typing import Final, final
@@ -150,12 +150,12 @@ def pack_head(rows: dict[int, HeadRow]) -> bytes:
             pack_numbers("B", flags),
             pack_numbers("q", changed),
             pack_numbers("q", valid),
-            pack_numbers("I", map(len, keys)),
-            pack_numbers("I", map(len, dependencies)),
+            pack_numbers("I", [*map(len, keys)]),
+            pack_numbers("I", [*map(len, dependencies)]),
             pack_numbers("I", values),
             pack_numbers("I", pushes),
             *keys,
-            pack_numbers("I", [number for numbers in dependencies for number in numbers]),
+            pack_numbers("I", [*chain.from_iterable(dependencies)]),
         ]
     )
 
@@ -164,8 +164,7 @@ def pack_dependents(dependents: Sequence[Sequence[int]]) -> bytes:
     """What depends on the rows of a page, for each of them; nothing at all if nothing depends on any."""
     if not any(dependents):
         return b""
-    numbers = [number for numbers in dependents for number in numbers]
-    return pack_numbers("I", map(len, dependents)) + pack_numbers("I", numbers)
+    return pack_numbers("I", [*map(len, dependents)]) + pack_numbers("I", [*chain.from_iterable(dependents)])
 
 
 assert PAGE_ROWS == 256  # a row's number in its page is one byte

@@ -104,12 +104,12 @@ class Pages:
             sections.add(page.head.section)
         if len(sections) > 1:
             raise StoreError(self._path, "was to get rows of two sections in one page")
-        for local, (row, content) in change.rows.items():
+        for local, ((_, key, changed_at, valid_from, flags, dependencies), content) in change.rows.items():
             if content is not None:
-                value, pushes = len(content.value), len(content.pushes)
+                value, pushes = map(len, content)
             else:
                 value, pushes = before[local][5:] if local in before else (0, 0)
-            rows[local] = (row.flags, row.changed_at, row.valid_from, row.key, row.dependencies, value, pushes)
+            rows[local] = (flags, changed_at, valid_from, key, dependencies, value, pushes)
         for local, stamp in change.stamps.items():
             if local in rows:
                 flags, changed_at, valid_from, key, dependencies, value, pushes = rows[local]
@@ -128,7 +128,7 @@ class Pages:
         dependents: list[Sequence[int]] = []
         for local in rows:
             there = before.get(local, ())
-            if local in change.dependents:
+            if page is None or local in change.dependents:
                 now: Iterable[int] = users.get(first + local, ())
                 if there:
                     now = (*[other for other in there if other not in changed and other not in removed], *now)
