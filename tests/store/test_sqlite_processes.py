@@ -48,7 +48,7 @@ def test_who_is_killed_has_kept_its_word(tmp_path: Path, level: str) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chosen = random.Random(seed)
-    for _ in range(100 if DEEP else 3):
+    for _ in range(40 if DEEP else 3):
         process = subprocess.Popen([sys.executable, "-c", PROGRAM, path, level], stdout=subprocess.PIPE)
         assert process.stdout is not None
         promised = 0
