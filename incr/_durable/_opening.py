@@ -35,7 +35,7 @@ def stand_on(graph: Graph, store: Store, declared: Iterable[Any], fingerprint: C
     head = store.head()
     with graph.lock:
         codec = RowCodec(store.path, head.classes, declared, graph)
-        sections = Sections(head, declared, fingerprint)
+        sections = Sections(store.path, head, declared, fingerprint)
         backing = Backing(graph, store, codec, sections)
         graph.newest = head.revision
         graph.at = At(graph.newest, graph.tables)
@@ -67,14 +67,15 @@ class _Opening:
     # spec: load.code
     def meet(self, ingredient: Any, section: int, other_code: bool, other_keys: bool) -> None:
         """The section has rows of other code, or rows whose keys mean nothing any more."""
-        self._later()
-        for number in list(self._backing.store.rows_of(section)):
-            if other_keys:
-                self._drop(number)
-            else:
-                node = self._backing.node(number)
-                if node is not None:
-                    self._backing.rerun(node)
+        with self._graph.lock:
+            self._later()
+            for number in list(self._backing.store.rows_of(section)):
+                if other_keys:
+                    self._drop(number)
+                else:
+                    node = self._backing.node(number)
+                    if node is not None:
+                        self._backing.rerun(node)
 
     def _drop(self, number: int) -> None:
         """The row is nobody's any more."""

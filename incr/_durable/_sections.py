@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
 from incr._durable._rowcodec import parts_of
+from incr._errors import StoreError
 from incr._node import Node
+from incr._persist._declared import by_name
 from incr._persist._rows import Reason, settled
 from incr.store.rows import CALLS, INTERNED, KEY_SETS, PAGE_ROWS, PRESENCES, RECORDS, UNTRACKED, Head, SectionInfo
 
@@ -27,13 +29,25 @@ class Sections:
     """The sections of one store."""
 
     __slots__ = (
-        "_declared", "_fingerprint", "_infos", "_meet", "_met", "_named", "_new",
-        "_next_rows", "accumulators", "changed", "lost",
+        "_declared",
+        "_fingerprint",
+        "_infos",
+        "_meet",
+        "_met",
+        "_named",
+        "_new",
+        "_next_rows",
+        "_unclear",
+        "accumulators",
+        "changed",
+        "lost",
         "next_page",
+        "path",
     )  # fmt: skip
 
     def __init__(
         self,
+        path: str,
         head: Head,
         declared: Iterable[Any],
         fingerprint: Callable[[Any], bytes],
@@ -44,7 +58,11 @@ class Sections:
         #: Sections from this number on were made since the store was opened: all of their rows are nodes.
         self._new = len(self._infos)
         self._named: dict[tuple[int, str], int] = {(info.kind, info.name): info.number for info in head.sections}
-        self._declared: dict[tuple[str, str], Any] = {(one.kind, one.identity): one for one in declared}
+        self.path = path
+        declared = list(declared)
+        self._declared = by_name(declared)
+        #: Names of ingredients that are not told apart by their code: whose rows they are, nobody knows.
+        self._unclear = {(one.kind, one.identity) for one in declared} - self._declared.keys()
         self._fingerprint = fingerprint
         #: (Kind, ingredient) -> section, for those that the program has met.
         self._met: dict[tuple[int, Any], int | None] = {}
@@ -113,6 +131,7 @@ class Sections:
         info = self._infos[number]
         code = self._code(ingredient, kind)
         other_code, other_keys = info.fingerprint != code, info.parts != parts_of(ingredient, kind)
+        other_keys = other_keys or (ingredient.kind, name) in self._unclear
         if other_code or other_keys:
             self._infos[number] = info._replace(fingerprint=code, parts=parts_of(ingredient, kind))
             self.changed[number] = None
@@ -129,6 +148,12 @@ class Sections:
         """The ingredient's section, made if there is none; None as the ingredient of untracked reads."""
         name = "" if ingredient is None else ingredient.identity
         number = self._named.get((kind, name))
+        if ingredient is not None and self._declared.get((ingredient.kind, name), ingredient) is not ingredient:
+            raise StoreError(
+                self.path,
+                f"two {ingredient.kind} ingredients are called {name!r}, so their rows could not be told apart; give "
+                "one of them another name (a query: name=)",
+            )
         if number is not None:
             return number
         number = len(self._infos)

@@ -7,12 +7,12 @@ Keeps: codec.allow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from incr._codec import declared_types
 
-__all__ = ["classes_of"]
+__all__ = ["by_name", "classes_of"]
 
 
 def classes_of(ingredients: Iterable[Any]) -> dict[str, type]:
@@ -50,3 +50,20 @@ def _closure(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, cell.cell_contents
         except ValueError:  # not assigned yet
             continue
+
+
+# spec: accumulate.persist
+def by_name(ingredients: Sequence[Any]) -> dict[tuple[str, str], Any]:
+    """The ingredients of a file's sections: of two of one name the later one, but neither of two accumulators, which
+    have no code to tell whose pushes a file has."""
+    found = {(one.kind, one.identity): one for one in ingredients}
+    collections = [one for one in ingredients if one.kind == "query" and one.accumulator is not None]
+    named: dict[str, Any] = {}
+    twice: set[str] = set()
+    for one in collections:
+        if named.setdefault(one.accumulator.name, one.accumulator) is not one.accumulator:
+            twice.add(one.accumulator.name)
+    for one in collections:
+        if one.accumulator.name in twice:
+            found.pop((one.kind, one.identity), None)
+    return found

@@ -10,7 +10,7 @@ Keeps: load.aside, load.corrupt, load.interned, codec.allow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from os import PathLike, fsdecode
 from typing import Any, final
 
@@ -18,7 +18,7 @@ from incr._codec import ClassTable, Decoder
 from incr._errors import CorruptError, StoreError
 from incr._graph import CLOSED, At, Graph
 from incr._memory import limited
-from incr._persist._declared import classes_of
+from incr._persist._declared import by_name, classes_of
 from incr._persist._format import FILE, read_shared
 from incr._persist._kept import Kept
 from incr._persist._keys import UNREADABLE
@@ -57,7 +57,7 @@ class LoadJob:
         self._refuse_if_bound()
         #: Whoever this database knows already comes before others of the same name.
         met = [ingredient for ingredient in graph.ingredients if ingredient is not None]
-        self._declared: Declared = _by_name([*declared, *met])
+        self._declared: Declared = by_name([*declared, *met])
         self._restored: Restored | None = None
         self._kept: Kept | None = None
 
@@ -158,23 +158,6 @@ class LoadJob:
         graph.changes += 1
         graph.stored = self._kept
         graph.listeners.advanced(graph.newest)
-
-
-# spec: accumulate.persist
-def _by_name(ingredients: Sequence[Any]) -> Declared:
-    """The ingredients of a file's sections: of two of one name the later one, but neither of two accumulators, which
-    have no code to tell whose pushes a file has."""
-    found = {(one.kind, one.identity): one for one in ingredients}
-    collections = [one for one in ingredients if one.kind == "query" and one.accumulator is not None]
-    named: dict[str, Any] = {}
-    twice: set[str] = set()
-    for one in collections:
-        if named.setdefault(one.accumulator.name, one.accumulator) is not one.accumulator:
-            twice.add(one.accumulator.name)
-    for one in collections:
-        if one.accumulator.name in twice:
-            found.pop((one.kind, one.identity), None)
-    return found
 
 
 def _classes(data: bytes) -> ClassTable:

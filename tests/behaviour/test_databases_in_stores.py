@@ -543,3 +543,42 @@ def test_a_store_is_copied_while_it_is_in_use(opened: Open, ran: list[str], tmp_
     with incr.open(copy, backend="sqlite" if copy.is_file() else "file") as db:
         assert total(db) == 10
         assert ran == []
+
+
+@pytest.mark.spec("accumulate.persist")
+def test_of_two_accumulators_of_one_name_neither_is_given_what_a_store_has(opened: Open) -> None:
+    def program() -> tuple[Any, Any]:
+        pushed = incr.Accumulator[str]("told in stores")
+
+        @incr.query(name="tells")
+        def tells(db: incr.View, name: str) -> int:
+            pushed.push(db, name)
+            return 1
+
+        return pushed, tells
+
+    pushed, tells = program()
+    with opened() as db:
+        assert pushed.of(db, tells, "a") == ("a",)
+        db.commit()
+    other, again = program()
+    with opened() as db:
+        assert other.of(db, again, "a") == ("a",)
+        db.commit()
+    assert pushed is not other
+
+
+@pytest.mark.spec("commit.failed")
+def test_two_queries_of_one_name_are_not_stored_as_one(opened: Open) -> None:
+    def program(value: int) -> Any:
+        @incr.query(name="one of two")
+        def one(db: incr.View) -> int:
+            return value + len(list(db.keys(Note)))
+
+        return one
+
+    first, second = program(1), program(2)
+    with opened() as db:
+        assert (first(db), second(db)) == (1, 2)
+        with pytest.raises(incr.StoreError, match=r"two query ingredients are called 'one of two'"):
+            db.commit()
