@@ -137,7 +137,7 @@ class _Story:
             assert set(mine) <= set(shadow) | self.excused(), (mine, shadow)
 
     def excused(self) -> set[int]:
-        """Errors are not stored: they are found out again, and so is what uses them: there is nothing to compare with."""
+        """Errors are not stored: they are found out again, and so is what uses them, with nothing to compare with."""
         program = _program[0]
         found: set[int] = set()
         for number, (_, expression) in enumerate(program):
