@@ -7,6 +7,7 @@ Keeps: store.stat, store.verify.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from incr._errors import CorruptError
@@ -16,6 +17,7 @@ from incr.store.home import generations
 from incr.store.opening import Generation, open_base
 from incr.store.overlay import Rows
 from incr.store.rows import Head, Progress
+from incr.store.segment import NO_LINK
 from incr.store.segments import Part, read_frames
 
 __all__ = ["Stat", "Verified", "verify_files", "verify_rows"]
@@ -67,26 +69,41 @@ def verify_files(
         StoreError: something cannot be read.
     """
     numbers = generations(directory)
-    total, covered = len(numbers) + 1, last
+    total, covers = len(numbers) + 1, list[int]()
     for done, number in enumerate(numbers, 1):
         shared = open_base(directory, number, store_id)
         shared.base.verify()
-        covered = min(covered, shared.generation.covers)
+        covers.append(shared.generation.covers)
         if progress is not None:
             progress(done, total)
-    at = covered = covered if numbers else 0
+    at = covered = min([*covers, last]) if covers else 0
     path = directory.path_of("")
-    for frame, scan in read_frames(directory, parts, covered, covered):
-        path = scan.path
-        # Others may be appended meanwhile.
-        for entry in frame.entries[max(0, covered + 1 - frame.first_id) : max(0, last + 1 - frame.first_id)]:
-            unpack_delta(path, entry)
-            at += 1
+    for run in _runs(parts, covers):
+        # Delta `at` is the last one that was found, in a base or in the log.
+        at = begin = max(at, run[0].header.first_id - 1 if run[0] is not parts[0] else 0)
+        for frame, scan in read_frames(directory, run, begin, begin):
+            path = scan.path
+            # Others may be appended meanwhile.
+            for entry in frame.entries[max(0, begin + 1 - frame.first_id) : max(0, last + 1 - frame.first_id)]:
+                unpack_delta(path, entry)
+                at += 1
     if at < last:
         raise CorruptError(path, 0, f"ends with delta {at}; {last} was written")
     if progress is not None:
         progress(total, total)
     return Verified(len(numbers), last - covered, None)
+
+
+def _runs(parts: list[Part], covers: list[int]) -> Iterator[list[Part]]:
+    """The segments in runs that go on from each other; between two runs is a delta that only a base has."""
+    start = 0
+    for index in range(1, len(parts)):
+        header = parts[index].header
+        if header.link == NO_LINK and header.first_id - 1 in covers:
+            yield parts[start:index]
+            start = index
+    if parts:
+        yield parts[start:]
 
 
 # spec: store.verify

@@ -477,7 +477,7 @@ def test_a_backup_is_a_store_of_its_own(tmp_path: Path) -> None:
         open_store(FakeDirectory(mixed))
     store.backup(tmp_path / "copy")
     with FileStore.open(tmp_path / "copy", mode="ro") as reader:
-        assert everything(reader) == expected(5)
+        assert (everything(reader), reader.verify()) == (expected(5), (1, 0, None))
         reader.backup(tmp_path / "second")
     with FileStore.open(tmp_path / "second") as other:
         assert everything(other) == expected(5)
@@ -510,6 +510,28 @@ def test_all_of_a_store_can_be_looked_at() -> None:
     damaged = {**files, base: content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]}
     with FileStore.open(FakeDirectory(damaged), mode="ro") as reader, pytest.raises(CorruptError):
         reader.verify()
+
+
+@pytest.mark.spec("store.verify", "store.append")
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_delta_that_only_a_base_has_is_no_gap(checkpoint: bool) -> None:
+    disk = FakeDirectory()
+    with open_store(disk) as store:
+        append(store, 1, 2)
+        if checkpoint:
+            store.checkpoint()
+            append(store, 3)
+    number = 4 if checkpoint else 3
+    with open_store(disk, limits=LIMITS._replace(entry_bytes=10)) as store:
+        append(store, number)
+    with open_store(disk) as store:
+        append(store, number + 1)
+        verified = store.verify(deep=True)
+        assert verified == (1 + checkpoint, 1 + 2 * checkpoint, len(expected(number + 1)[1]))
+    files = disk.files()
+    last = max(name for name in files if name.startswith("log-"))
+    with open_store(FakeDirectory({**files, last: files[last][:96]})) as store:
+        assert everything(store) == expected(number)
 
 
 class Inconsistent:
