@@ -12,7 +12,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: What tests/support/fuzz_targets.py has.
-FUZZED = ["segment", "whole", "table", "state", "base", "piece", "delta", "value", "encrypted"]
+FUZZED = ["segment", "whole", "table", "state", "base", "piece", "delta", "store", "value", "encrypted"]
 
 
 def install(session: nox.Session, extras: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import re
 import tempfile
 import types
 from collections.abc import Callable, Iterator
@@ -29,11 +30,13 @@ from incr.store.checksum import BLAKE2B, XXH3, Checksum
 from incr.store.contents import BaseHeader, Table
 from incr.store.delta import pack_delta, unpack_delta
 from incr.store.directory import read_whole, write_whole
+from incr.store.file_store import FileStore
 from incr.store.index import Bucket, pack_bucket
 from incr.store.layout import Header, pack_contents, unpack_contents
 from incr.store.page import pack_head, unpack_head
 from incr.store.paged import PagedBase
 from incr.store.rows import CALLS, GOOD, RECORDS, Content, Delta, Row, SectionInfo
+from kill_loop import delta as delta_of_store
 from paged_bases import base_of, head_of, overlay_of
 from stored_program import make
 
@@ -303,6 +306,67 @@ def check_delta(data: bytes) -> None:
     }
 
 
+# --- stores -------------------------------------------------------------------------------------------------------
+
+
+def stores() -> list[bytes]:
+    """The files of a store one after another, each behind its name and its length."""
+    disk = MemoryDirectory()
+    made = []
+    with FileStore.open(disk, durability="relaxed", random=lambda count: bytes(range(count))) as store:
+        for number in range(1, 6):
+            store.append(delta_of_store(number))
+            if number in (2, 4):
+                store.checkpoint()
+                store.sync()
+                made.append(_joined(disk.files()))
+        store.sync()
+        made.append(_joined(disk.files()))
+    return made
+
+
+def _joined(files: dict[str, bytes]) -> bytes:
+    return b"".join(
+        b"%s\n%d\n%s" % (name.encode(), len(content), content) for name, content in files.items() if name != "LOCK"
+    )
+
+
+def _parted(data: bytes) -> dict[str, bytes]:
+    files = {}
+    while match := re.match(rb"([\w.-]{1,40})\n(\d{1,7})\n", data):
+        end = match.end() + int(match[2])
+        files[match[1].decode()] = data[match.end() : end]
+        data = data[end:]
+    return files
+
+
+def check_store(data: bytes) -> None:
+    files = _parted(data)
+    for on_corrupt in ("error", "quarantine"):
+        try:
+            with FileStore.open(
+                MemoryDirectory(files),
+                durability="relaxed",
+                on_corrupt="error" if on_corrupt == "error" else "quarantine",
+            ) as store:
+                _read_all(store)
+                store.checkpoint()
+                _read_all(store)
+        except StoreError:
+            pass
+
+
+def _read_all(store: FileStore) -> None:
+    for section in store.head().sections[:8]:
+        for number in itertools.islice(store.rows_of(section.number), 600):
+            row = store.row(number)
+            store.content(number)
+            store.dependents(number)
+            store.find(row.section, row.key)
+            for dependency in row.dependencies[:50]:
+                store.row(dependency)
+
+
 # --- values -------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +434,7 @@ TARGETS: dict[str, Target] = {
     "base": Target(bases, check_base),
     "piece": Target(pieces, check_piece),
     "delta": Target(deltas, check_delta),
+    "store": Target(stores, check_store),
     "value": Target(values, check_value),
     "encrypted": Target(encrypted_files, check_encrypted_file),
 }
