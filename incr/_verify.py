@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from incr._collected import is_collection
 from incr._component import is_component, verified_component, verified_component_as_of
 from incr._graph import CLOSED, At, Graph
-from incr._node import EMPTY, NEVER, SCAN, Node
+from incr._node import EMPTY, NEVER, SCAN, Memo, Node
 
 __all__ = ["CYCLE", "Members", "Steps", "differs", "verify", "verify_as_of"]
 
@@ -187,7 +187,8 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
     changed = False
     while stack:
         node = stack[-1]
-        if graph.find(node, revision) is not None:
+        # Of the root the value is wanted; of what is below it, which may be dropped as soon as it is there, the stamps.
+        if (graph.find(node, revision) if len(stack) == 1 else _stamps(graph, node, revision)) is not None:
             pop()
             changed = False
             continue
@@ -219,12 +220,17 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
             pop()
 
 
+def _stamps(graph: Graph, node: Node, revision: int) -> Node | Memo | None:
+    """Where it says when the outcome that is right at *revision* changed, whether or not the value is still there."""
+    return node if node.valid_from <= revision < node.valid_to else graph.find(node, revision)
+
+
 def _scan_as_of(graph: Graph, node: Node, revision: int, places: list[int]) -> tuple[bool, Node | None]:
     """Go on along the dependencies: (one differs, None), or (False, the call whose outcome is to be found first)."""
     dependencies = node.dependencies
     while places[-1] < len(dependencies):
         dependency = dependencies[places[-1]]
-        found = graph.find(dependency, revision)
+        found = _stamps(graph, dependency, revision)
         if found is None:
             return (False, dependency) if dependency.ingredient.kind in ("query", "component") else (True, None)
         if found.changed_at > node.valid_from:
