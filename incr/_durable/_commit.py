@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from threading import Lock
 from typing import Any, Final, final
 
 from incr._durable._backing import Backing
@@ -52,8 +53,10 @@ class Commit:
         "_given",
         "_instances",
         "_keys",
+        "_lock",
         "_max_record_bytes",
         "_nameless",
+        "_over",
         "_stored",
         "_taken",
         "delta",
@@ -64,6 +67,9 @@ class Commit:
         self._backing = backing
         self._max_record_bytes = max_record_bytes
         self._taken: Taken = take(backing)
+        #: It may fail while the caller does not know yet that it was appended.
+        self._lock = Lock()
+        self._over = False
         #: What could not be stored.
         self.unstored: list[ValueNotStored] = []
         self._keys: dict[Node, bytes] = {}
@@ -283,6 +289,11 @@ class Commit:
 
     def done(self) -> None:
         """The store has it, and reading sees it."""
+        with self._lock:
+            if not self._over:
+                self._done()
+
+    def _done(self) -> None:
         backing, taken = self._backing, self._taken
         with backing.graph.lock:
             backing.codec.written = max(backing.codec.written, self._classes)
@@ -297,7 +308,13 @@ class Commit:
                         node.encoded = backing.stored(node)
 
     def failed(self) -> None:
-        """The store does not have it."""
+        """The store does not have it, or no more. In any thread; once more is fine."""
+        with self._lock:
+            if not self._over:
+                self._over = True
+                self._failed()
+
+    def _failed(self) -> None:
         backing, taken = self._backing, self._taken
         with backing.graph.lock:
             backing.journal.give_back(taken.journal)

@@ -132,26 +132,41 @@ class Session:
     def _append_alone(self) -> _Ticket:
         if self.backing.closed:
             raise StoreError(self.store.path, "is closed; open the database again")
-        commit = Commit(self.backing, self.max_record_bytes)
-        last = self._last
-        delta = commit.build(last.revision if last.error is None else -1)
-        if delta is None:
-            commit.done()
-            if last.error is None:
+        while True:
+            last = self._newest()
+            commit = Commit(self.backing, self.max_record_bytes)
+            delta = commit.build(last.revision)
+            if delta is None:
+                commit.done()
                 return last
-            return _Ticket(self.store.head().revision, None)
-        ticket = _Ticket(delta.revision, commit)
-        try:
-            ticket.number = self.store.append(delta, ticket.tell)
-        except BaseException:
-            commit.failed()
-            raise
-        commit.done()
-        self._last = ticket
-        for event in commit.unstored if self.graph.listeners.any else ():
-            self.graph.listeners.emit(event)
-        self._consider_checkpoint()
-        return ticket
+            ticket = _Ticket(delta.revision, commit)
+            try:
+                ticket.number = self.store.append(delta, ticket.tell)
+            except BaseException:
+                commit.failed()
+                raise
+            if ticket.number != last.number + 1:
+                # What it was built on was taken back meanwhile: it is built again, and written over.
+                commit.failed()
+                continue
+            commit.done()
+            self._last = ticket
+            for event in commit.unstored if self.graph.listeners.any else ():
+                self.graph.listeners.emit(event)
+            self._consider_checkpoint()
+            return ticket
+
+    def _newest(self) -> _Ticket:
+        """The newest delta that is in the store. If some were taken back, it is known of all of them."""
+        head = self.store.head()
+        if head.last != self._last.number:
+            wakeup = ThreadWakeup()
+            if self._last.enlist(wakeup):
+                wakeup.block()
+            head = self.store.head()
+            self._last = _Ticket(head.revision, None)
+            self._last.number = head.last
+        return self._last
 
     def durable(self, revision: int, timeout: float | None) -> bool:
         """Wait until what was committed at *revision* is durable; whether it is after *timeout* seconds."""
