@@ -85,7 +85,9 @@ def crashes(session: nox.Session) -> None:
     """What crashes, failing disks and damage leave of a store, with every state that the tests know of: an hour."""
     install(session, "test")
     profile = {"INCR_HYPOTHESIS_PROFILE": "deep"}
-    files = [f"tests/store/test_{what}_a_store.py" for what in ("crashes_of", "faults_under", "damage_to")]
+    files = [
+        f"tests/store/test_{what}_a_store.py" for what in ("crashes_of", "faults_under", "damage_to", "long_lives_of")
+    ]
     files += ["tests/store/test_stores_alike.py", "tests/store/test_sqlite_processes.py"]
     session.run("pytest", "--timeout=0", *files, *session.posargs, env=profile)
 
