@@ -150,6 +150,12 @@ class Graph(Tables):
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    def advance(self) -> None:
+        """Begin a new revision in which no input is another one. The caller holds the lock."""
+        self.current()
+        self._apply([], self.newest + 1)
+        self.current()
+
     # spec: write.batch
     def write(self, changes: list[Change]) -> int:
         """Give slots new records (or ABSENT) and durabilities, all in one new revision; no walk, whatever depends.

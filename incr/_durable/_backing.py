@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from incr._durable._nodes import Heir, Nodes
-from incr._node import ABSENT, NEVER, SCAN, Node, Stored, link
+from incr._node import ABSENT, NEVER, SCAN, Node, Stored, link, unlink
 from incr._pushes import Pushes
 from incr._suspicion import spread_bits, suspect_dependents
 from incr.store.rows import KEY_SETS, PRESENCES
@@ -83,12 +83,34 @@ class Backing(Nodes):
             if top in self.unknown_doubts:
                 continue
             self.unknown_doubts[top] = None
+            self.reached.add(top)
             for dependent in self.store.dependents(top):
                 node = self.node(dependent)
                 if node is None:
                     stack.append(dependent)
                 elif node in self.heirs:
                     self.rerun(node)
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """These rows are nobody's any more, and whoever depends on them has to run."""
+        self.removed.update(numbers)
+        self.unreadable.update(numbers)
+        for number in numbers:
+            for dependent in self.store.dependents(number):
+                node = self.node(dependent)
+                if node is not None:
+                    self.rerun(node)
+                    self.journal.rows[node] = None  # its row must not go on naming what is gone
+                elif dependent not in self.removed:
+                    self._doubt_unknown(dependent)
+                    self.orphans[dependent] = None
+
+    # spec: load.unknown
+    def declared_late(self, section: int) -> list[int]:
+        """The section's rows can be nodes from now on; those that something has reached while they could not."""
+        late = [number for number in self.unreadable - self.removed if self.store.row(number).section == section]
+        self.unreadable.difference_update(late)
+        return [number for number in late if number in self.reached]
 
     # spec: load.code
     def rerun(self, node: Node) -> None:
@@ -97,6 +119,8 @@ class Backing(Nodes):
             return
         self.ran(node)
         node.hot = False
+        for dependency in node.dependencies:
+            unlink(dependency, node)
         node.dependencies, node.places = (), None
         node.valid_from, node.valid_to, node.suspects, node.bits, node.cause = NEVER, 0, SCAN, 0, self.sections.lost
         suspect_dependents(node, self.graph.newest, self.graph.listeners, None, self.kin)
@@ -147,7 +171,10 @@ class Backing(Nodes):
         own.dependencies = tuple([self.nodes[one] for one in numbers])
         own.places = None
         self.touched.pop(own, None)
-        self.heirs.pop(own, None)
+        if len(numbers) == len(heir.dependencies):
+            self.heirs.pop(own, None)
+        else:  # a write that reaches the others finds it by its row
+            heir.linked = dict.fromkeys(numbers)
 
     # --- what happens in the graph --------------------------------------------------------------------------------
 

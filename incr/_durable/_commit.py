@@ -25,6 +25,7 @@ from incr.store.rows import (
     INTERNED,
     KEY_SETS,
     LOST_PUSHES,
+    NEVER,
     PRESENCES,
     PUSHES,
     RECORDS,
@@ -234,6 +235,9 @@ class Commit:
         for node, draft in drafts.items():
             if node not in backing.numbers and draft.collection:
                 self._give_number(draft)
+        for number in self._taken.orphans:
+            row = backing.store.row(number)
+            yield number, (row._replace(valid_from=NEVER, flags=row.flags & ~GOOD, dependencies=()), None)
         for node, draft in drafts.items():
             if node in backing.numbers:
                 yield backing.numbers[node], (self._row(draft), self._contents[node])
@@ -272,9 +276,9 @@ class Commit:
     def _row(self, draft: Draft) -> Row:
         backing, node = self._backing, draft.node
         numbers = backing.numbers
-        loop = numbers.get(backing.loop, 0)
+        loop = numbers.get(backing.loop, -1)
         dependencies = tuple([numbers.get(one, loop) for one in draft.dependencies])
-        if loop and dependencies.count(loop) > 1:
+        if dependencies.count(loop) > 1:
             dependencies = tuple(dict.fromkeys(dependencies))
         section = backing.sections.section(draft.ingredient, draft.kind)
         if draft.collection:
@@ -298,6 +302,7 @@ class Commit:
         with backing.graph.lock:
             backing.codec.written = max(backing.codec.written, self._classes)
             backing.removed.difference_update(taken.removed)
+            backing.unreadable.difference_update(taken.removed)
             for ingredient, (_, seen) in taken.instances.items():
                 backing.instances[ingredient] = seen
         stored = iter(self._stored)
@@ -322,6 +327,7 @@ class Commit:
             for node in self._given:
                 backing.take_back(node)
             backing.unknown_doubts.update(dict.fromkeys(taken.unknown))
+            backing.orphans.update(dict.fromkeys(taken.orphans))
             backing.removed.update(taken.removed)
             if self.delta is not None:
                 backing.sections.changed.update(dict.fromkeys(info.number for info in self.delta.sections))

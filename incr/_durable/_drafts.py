@@ -78,7 +78,7 @@ class Draft:
 class Taken:
     """What there is to commit."""
 
-    __slots__ = ("drafts", "goodness", "instances", "journal", "removed", "revision", "unknown")
+    __slots__ = ("drafts", "goodness", "instances", "journal", "orphans", "removed", "revision", "unknown")
 
     def __init__(self) -> None:
         self.revision = 0
@@ -89,6 +89,8 @@ class Taken:
         self.goodness: dict[int, bool] = {}
         #: Rows of ingredients that this program does not declare, which are not good any more.
         self.unknown: list[int] = []
+        #: Those of them whose rows name what is gone.
+        self.orphans: list[int] = []
         self.removed: list[int] = []
         #: Interned class -> its new instances, and how many there are in all.
         self.instances: dict[Any, tuple[list[Any], int]] = {}
@@ -169,7 +171,10 @@ def _end(backing: Backing, taken: Taken) -> None:
     for node in taken.drafts:
         taken.goodness.pop(backing.numbers.get(node, -1), None)
     taken.unknown, backing.unknown_doubts = list(backing.unknown_doubts), {}
-    taken.goodness.update(dict.fromkeys(taken.unknown, False))
+    taken.goodness.update(dict.fromkeys([one for one in taken.unknown if one not in backing.nodes], False))
+    taken.orphans, backing.orphans = list(backing.orphans), {}
+    for number in (*taken.orphans, *backing.removed):
+        taken.goodness.pop(number, None)
     taken.removed = sorted(backing.removed)
     for ingredient in graph.ingredients:
         if ingredient is not None and ingredient.kind == "interned":

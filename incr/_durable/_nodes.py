@@ -81,7 +81,9 @@ class Nodes:
         "loop",
         "nodes",
         "numbers",
+        "orphans",
         "pushes",
+        "reached",
         "records",
         "removed",
         "sections",
@@ -125,6 +127,10 @@ class Nodes:
         #: What stands for dependencies that no store can have; it changes whenever a store is opened.
         self.loop = settled(Node(UNTRACKED_READS, LOOP, LOOP))
         self.unknown_doubts: dict[int, None] = {}
+        #: All that ever were among them.
+        self.reached: set[int] = set()
+        #: Those of them whose rows name what is gone.
+        self.orphans: dict[int, None] = {}
         self.kin = graph.kin = Kin(self)
         self.kin.made = self.journal.rows
 
@@ -240,6 +246,8 @@ class Nodes:
 
     def _make(self, number: int, row: Row, moved: list[int], key: Any) -> None:
         ingredient, kind = self.sections.ingredient(row.section), self.sections.kind(row.section)
+        if number in self.unreadable or number in self.nodes:  # the section was looked at for the first time just now
+            return
         node: Node | None = None
         if kind == UNTRACKED:
             reason = self.codec.decode(row.key)

@@ -45,6 +45,7 @@ def stand_on(graph: Graph, store: Store, declared: Iterable[Any], fingerprint: C
             opening.look_at_all(declared)
         opening.look_outside()
         backing.settle()
+        opening.done = True
     return backing
 
 
@@ -55,11 +56,15 @@ class _Opening:
         self._graph = graph
         self._backing = backing
         self._first = graph.newest
+        #: The database is in use.
+        self.done = False
 
     def _later(self) -> int:
         """The revision in which what is different becomes so."""
         graph = self._graph
-        if graph.newest == self._first and not graph.at.users:
+        if self.done:  # somebody may have read, or committed, what was taken as right until now
+            graph.advance()
+        elif graph.newest == self._first:
             graph.newest += 1
             graph.at = At(graph.newest, graph.tables)
         return graph.newest
@@ -68,23 +73,20 @@ class _Opening:
     def meet(self, ingredient: Any, section: int, other_code: bool, other_keys: bool) -> None:
         """The section has rows of other code, or rows whose keys mean nothing any more."""
         with self._graph.lock:
-            self._later()
-            for number in list(self._backing.store.rows_of(section)):
-                if other_keys:
-                    self._drop(number)
-                else:
-                    node = self._backing.node(number)
-                    if node is not None:
-                        self._backing.rerun(node)
-
-    def _drop(self, number: int) -> None:
-        """The row is nobody's any more."""
-        backing = self._backing
-        for dependent in backing.store.dependents(number):
-            node = backing.node(dependent)
-            if node is not None:
-                backing.rerun(node)
-        backing.removed.add(number)
+            backing = self._backing
+            numbers = backing.declared_late(section)
+            if other_code or other_keys:
+                numbers = list(backing.store.rows_of(section))
+            if numbers:
+                self._later()
+            if other_keys:
+                backing.drop(numbers)
+                numbers = []
+            for number in numbers:
+                node = backing.node(number)
+                if node is not None:
+                    backing.rerun(node)
+            backing.settle()
 
     def look_at_all(self, declared: Iterable[Any]) -> None:
         """Classes that rows are made of are not what they were: which rows can this program not read?"""
@@ -101,7 +103,7 @@ class _Opening:
         row = backing.store.row(number)
         if backing.codec.row_key(ingredient, row.key) is UNREADABLE:
             self._later()
-            self._drop(number)
+            backing.drop([number])
         elif ingredient.kind == "input":
             slot = backing.node(number)
             if slot is not None and type(slot.value) is Stored and slot.value.decode() is ABSENT:

@@ -135,7 +135,7 @@ class Sections:
         if other_code or other_keys:
             self._infos[number] = info._replace(fingerprint=code, parts=parts_of(ingredient, kind))
             self.changed[number] = None
-            assert self._meet is not None
+        if self._meet is not None:
             self._meet(ingredient, number, other_code, other_keys)
         return number
 

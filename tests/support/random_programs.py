@@ -121,10 +121,13 @@ async def evaluate(view: Any, expression: Expression, call: Callable[[int], Awai
         case ("config",):
             return int(view[Config].value)
         case ("clock",):
-            view.untracked("clock")
-            return 0
+            return int(view.untracked("clock") or 0)
         case ("const", value):
             return int(value)
+        case ("argument",):
+            return int(view.argument)
+        case ("reach", number):
+            return int(view.reach(number))
         case ("call", number):
             return await call(number)
         case ("try", number):
