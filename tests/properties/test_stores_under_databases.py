@@ -148,6 +148,10 @@ class Story:
         self.attempts = [(self.begun, self.begun, self.files.last)]
         self.alike(lambda db: int(db.revision))
         assert self.alike(inputs_of) == self.inputs
+        # Other code is noticed when it is declared, or used for the first time: until then callers are trusted.
+        for number in numbers:
+            if number not in declared and self.world.definitions[number].version > len(numbers):
+                self.do_ask(number=number)
 
     def close(self) -> None:
         for views, _ in self.snapshots:
@@ -195,8 +199,11 @@ class Story:
         argument = chance.choice(ARGUMENTS)
         return chance.randrange(len(self.world.definitions)), Opaque(argument) if chance.random() < 0.1 else argument
 
-    def do_ask(self, views: list[Any] | None = None, inputs: Inputs | None = None) -> None:
-        number, argument = self.some()
+    def do_ask(
+        self, views: list[Any] | None = None, inputs: Inputs | None = None, number: int | None = None
+    ) -> None:
+        some, argument = self.some()
+        number = some if number is None else number
         self.said.append(f"{number} {argument}")
         self.world.library = self.chance.choice(["asyncio", "trio"])
         outcome = self.alike(lambda view: self.world.ask(view, number, argument), views)
