@@ -176,6 +176,8 @@ class Collected:
                 opened.add(node)
                 if kin is not None:
                     kin.complete(node)
+                    if node.pushes is LOST:  # found out just now
+                        return node
                 missing: list[Node] = []
                 for dependency in node.dependencies if tree.stale is _ALL else tree.stale:
                     below = trees.get(dependency)

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from incr._durable._nodes import Heir, Nodes
-from incr._node import ABSENT, NEVER, SCAN, Node, Stored, link, unlink
-from incr._pushes import Pushes
+from incr._node import ABSENT, EMPTY, NEVER, SCAN, Node, Stored, link, unlink
+from incr._pushes import LOST, Pushes
 from incr._suspicion import spread_bits, suspect_dependents
 from incr.store.rows import KEY_SETS, PRESENCES
 
@@ -175,6 +175,8 @@ class Backing(Nodes):
             self.heirs.pop(own, None)
         else:  # a write that reaches the others finds it by its row
             heir.linked = dict.fromkeys(numbers)
+            if self.sections.accumulators:  # what those have pushed is not known
+                own.pushes, own.value, own.encoded, own.hot = LOST, EMPTY, None, False
 
     # --- what happens in the graph --------------------------------------------------------------------------------
 
