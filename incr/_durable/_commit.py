@@ -67,7 +67,7 @@ class Commit:
     def __init__(self, backing: Backing, max_record_bytes: int | None = None) -> None:
         self._backing = backing
         self._max_record_bytes = max_record_bytes
-        self._taken: Taken = take(backing)
+        self._taken = Taken()
         #: It may fail while the caller does not know yet that it was appended.
         self._lock = Lock()
         self._over = False
@@ -100,6 +100,7 @@ class Commit:
 
     def _build(self, committed: int) -> Delta | None:
         taken, codec = self._taken, self._backing.codec
+        take(self._backing, taken)
         for draft in taken.drafts.values():
             self._encode_key(draft)
             if draft.node not in self._nameless:

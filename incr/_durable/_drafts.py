@@ -97,33 +97,30 @@ class Taken:
 
 
 # spec: commit.atomic
-def take(backing: Backing) -> Taken:
-    """Everything that the store does not have, as of one moment.
+def take(backing: Backing, taken: Taken) -> None:
+    """Into *taken*: everything that the store does not have, as of one moment. Whoever is interrupted here gives back
+    what *taken* has of the journal.
 
     The lock is taken for a few nodes at a time. Whatever changes meanwhile is in the journal, and taken once more; what
     is left at the end is so little that it is taken in one stretch, and the revision with it.
     """
     graph = backing.graph
-    taken = Taken()
     for _ in range(_ROUNDS):
         with graph.lock:
             graph.current()  # what was written is made known to what depends on it
             backing.settle()
-            late = backing.journal.take()
-            taken.journal.add(late)
+            late = backing.journal.take(taken.journal)
             if late.size <= _STRETCH:
                 _look(backing, taken, late.rows, late)
                 _end(backing, taken)
-                return taken
+                return
         _look_slowly(backing, taken, late)
     with graph.lock:
         graph.current()
         backing.settle()
-        late = backing.journal.take()
-        taken.journal.add(late)
+        late = backing.journal.take(taken.journal)
         _look(backing, taken, late.rows, late)
         _end(backing, taken)
-    return taken
 
 
 def _look_slowly(backing: Backing, taken: Taken, late: Journal) -> None:

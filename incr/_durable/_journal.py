@@ -34,10 +34,11 @@ class Journal:
         """How many nodes there are to look at."""
         return len(self.rows) + len(self.verified) + len(self.doubtful)
 
-    def take(self) -> Journal:
-        """What is in it, which is not in it any more."""
+    def take(self, into: Journal) -> Journal:
+        """What is in it, which is in *into* from now on, and not in it any more."""
         taken = Journal()
         taken.add(self)
+        into.add(self)  # first: an interrupt in between loses nothing
         for nodes in (self.rows, self.verified, self.doubtful):
             nodes.clear()
         return taken

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -12,6 +14,7 @@ import pytest
 import trio
 
 import incr
+from incr._durable import _drafts
 from incr.store import MemoryStore
 from incr.testing import Recorder
 
@@ -582,3 +585,29 @@ def test_two_queries_of_one_name_are_not_stored_as_one(opened: Open) -> None:
         assert (first(db), second(db)) == (1, 2)
         with pytest.raises(incr.StoreError, match=r"two query ingredients are called 'one of two'"):
             db.commit()
+
+
+@pytest.mark.spec("commit.failed", "commit.journal")
+def test_an_interrupt_while_a_commit_looks_at_the_graph_loses_nothing(opened: Open) -> None:
+    def strike(frame: FrameType, event: str, argument: object) -> None:
+        if frame.f_code is _drafts._look.__code__:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    with opened() as db:
+        fill(db)
+        assert total(db) == 10
+        db.commit()
+        db.set(Note("n1", text="a b c d"))
+        assert total(db) == 13
+        before = sys.gettrace()
+        sys.settrace(strike)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                db.commit()
+        finally:
+            sys.settrace(before)
+        db.commit()
+    with opened() as db:
+        assert db[Note, "n1"].text == "a b c d"
+        assert total(db) == 13
