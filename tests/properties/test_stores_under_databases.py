@@ -199,9 +199,7 @@ class Story:
         argument = chance.choice(ARGUMENTS)
         return chance.randrange(len(self.world.definitions)), Opaque(argument) if chance.random() < 0.1 else argument
 
-    def do_ask(
-        self, views: list[Any] | None = None, inputs: Inputs | None = None, number: int | None = None
-    ) -> None:
+    def do_ask(self, views: list[Any] | None = None, inputs: Inputs | None = None, number: int | None = None) -> None:
         some, argument = self.some()
         number = some if number is None else number
         self.said.append(f"{number} {argument}")
