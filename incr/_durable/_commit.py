@@ -325,8 +325,8 @@ class Commit:
         with backing.graph.lock:
             backing.journal.give_back(taken.journal)
             backing.journal.rows.update(dict.fromkeys(taken.drafts))
-            for node in self._given:
-                backing.take_back(node)
+            while self._given:
+                backing.take_back(self._given.pop())
             backing.unknown_doubts.update(dict.fromkeys(taken.unknown))
             backing.orphans.update(dict.fromkeys(taken.orphans))
             backing.removed.update(taken.removed)

@@ -135,22 +135,26 @@ class Session:
         while True:
             last = self._newest()
             commit = Commit(self.backing, self.max_record_bytes)
-            delta = commit.build(last.revision)
-            if delta is None:
-                commit.done()
-                return last
-            ticket = _Ticket(delta.revision, commit)
             try:
+                delta = commit.build(last.revision)
+                if delta is None:
+                    commit.done()
+                    return last
+                ticket = _Ticket(delta.revision, commit)
                 ticket.number = self.store.append(delta, ticket.tell)
-            except BaseException:
-                commit.failed()
+                if ticket.number == last.number + 1:
+                    commit.done()
+                    self._last = ticket
+            except BaseException:  # an interrupt may come when the store has it already
+                if self.store.head().last > last.number:
+                    commit.done()
+                else:
+                    commit.failed()
                 raise
             if ticket.number != last.number + 1:
                 # What it was built on was taken back meanwhile: it is built again, and written over.
                 commit.failed()
                 continue
-            commit.done()
-            self._last = ticket
             for event in commit.unstored if self.graph.listeners.any else ():
                 self.graph.listeners.emit(event)
             self._consider_checkpoint()

@@ -10,9 +10,11 @@ from typing import get_args
 import pytest
 
 import incr
+from incr.store import MemoryStore
 from incr.store.file_store import FileStore
 from incr.testing import FakeDirectory
 from incr.testing._disk import Call
+from interruptions import Interruption
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
 
@@ -162,3 +164,38 @@ def test_a_database_whose_store_is_broken_goes_on_in_memory_and_can_be_healed() 
     with incr.open(disk.after_power_loss()) as db:
         assert inputs_of(db) == {0: 2, 1: 8, 2: 5}
         assert total(db) == from_scratch({0: 2, 1: 8, 2: 5})
+
+
+@pytest.mark.spec("commit.atomic", "commit.failed", "error.interrupt")
+@pytest.mark.parametrize("known", [False, True])
+def test_a_commit_that_is_interrupted_at_any_line_is_whole_or_nothing_and_the_next_has_everything(known: bool) -> None:
+    for at in range(1, 10_000):
+        place = MemoryStore()
+        before = {0: 2, 1: 8}
+        after = {0: 2, 1: 5, 2: 7}
+        with incr.open(place) as db:
+            for number, value in before.items():
+                db.set(Cell(number, value))
+            total(db)
+            db.commit()
+            with db.batch() as batch:
+                batch.set(Cell(1, 5))
+                batch.set(Cell(2, 7))
+            if known:
+                total(db)
+            interruption = Interruption(at, "_durable", with_lines=False)
+            interrupted = interruption.interrupts(db.commit)
+            where = f"interrupted at {interruption.place}, the {at}th line"
+            assert total(db) == from_scratch(after), where
+            db.check_invariant()
+            db.commit()
+        with incr.open(place) as db:
+            assert (inputs_of(db), total(db)) == (after, from_scratch(after)), where
+            db.check_invariant()
+            db.set(Cell(0, 9))
+            assert total(db) == from_scratch(after | {0: 9}), where
+            db.check_invariant()
+        if not interrupted:
+            assert at > 100
+            return
+    raise AssertionError("the commit never came to its end")

@@ -33,18 +33,34 @@ def _out_of_reach(path: str) -> set[int]:
     return lines | {one.lineno for outer in tries for one in outer.body if isinstance(one, ast.Try)}
 
 
-class Interruption:
-    """Raises `KeyboardInterrupt` at one line of incr, the *at*-th that is passed while it is switched on."""
+@cache
+def _with_lines(path: str) -> set[int]:
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    return {node.lineno for node in ast.walk(tree) if isinstance(node, ast.With)}
 
-    def __init__(self, at: int) -> None:
+
+class Interruption:
+    """Raises `KeyboardInterrupt` at one line of incr, the *at*-th that is passed while it is switched on.
+
+    Only lines of *package* count, if that is given. A line with `with` is passed twice, and the second time it comes
+    between the end of the body and the exit, where no interrupt can: *with_lines* leaves them out.
+    """
+
+    def __init__(self, at: int, package: str = "", *, with_lines: bool = True) -> None:
         self.left = at
+        self._begins = os.path.join(_HERE, package)
+        self._with_lines = with_lines
         self.place = "nowhere"
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
         name = frame.f_code.co_filename
-        if not name.startswith(_HERE) or frame.f_code.co_name == "__del__":
+        if not name.startswith(self._begins) or frame.f_code.co_name == "__del__":
             return None  # the compiled wrappers call nothing between having a frame and guarding it
-        if event == "line" and frame.f_lineno not in _out_of_reach(name):
+        lines = _out_of_reach(name)
+        if not self._with_lines:
+            lines = lines | _with_lines(name)
+        if event == "line" and frame.f_lineno not in lines:
             self.left -= 1
             if not self.left:
                 sys.settrace(None)
