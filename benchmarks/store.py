@@ -349,7 +349,7 @@ def openings(folder: Path, groups: int) -> Iterator[Figure]:
 def growth(folder: Path) -> Iterator[Figure]:
     """How many bytes many commits of one change take."""
     place = folder / "growth"
-    with incr.open(place, durability="relaxed") as db:
+    with incr.open(place, durability="interval") as db:
         turn(db, 0, 1)
         db.commit()
         before, done = size_of(place, "log"), 0

@@ -17,7 +17,7 @@ from incr._durable._commit import Commit
 from incr._durable._opening import stand_on
 from incr._errors import IncrError, StoreError
 from incr._graph import Graph
-from incr._loop import ThreadWakeup, Wakeup, in_thread, new_wakeup
+from incr._loop import ThreadWakeup, Wakeup, checkpoint, in_thread, new_wakeup
 from incr._persist import fingerprint_by
 from incr._persist._kept import NO_FOREIGN, Kept
 from incr.store.rows import Progress, Store
@@ -111,6 +111,7 @@ class Session:
     # spec: commit.group
     async def acommit(self) -> int:
         """`commit` without holding up the event loop."""
+        await checkpoint()  # tasks that are about to write do so first: one delta serves all that commit now
         if self.backing.journal.size <= _FEW and self._lock.acquire(blocking=False):
             try:
                 ticket = self._append_alone()
