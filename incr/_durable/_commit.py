@@ -110,7 +110,7 @@ class Commit:
         rows = dict(self._rows())
         sections = self._backing.sections
         with self._backing.graph.lock:
-            infos, next_page = sections.taken(), sections.next_page
+            infos, next_page = sections.different(), sections.next_page
         self._classes = codec.size
         verified = sorted([number for number, good in taken.goodness.items() if good])
         suspect = sorted([number for number, good in taken.goodness.items() if not good])
@@ -304,6 +304,8 @@ class Commit:
             backing.codec.written = max(backing.codec.written, self._classes)
             backing.removed.difference_update(taken.removed)
             backing.unreadable.difference_update(taken.removed)
+            if self.delta is not None:
+                backing.sections.written(self.delta.sections)
             for ingredient, (_, seen) in taken.instances.items():
                 backing.instances[ingredient] = seen
         stored = iter(self._stored)

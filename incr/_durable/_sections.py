@@ -178,8 +178,15 @@ class Sections:
         self.changed[number] = None
         return row
 
-    def taken(self) -> list[SectionInfo]:
-        """The sections that the store does not have like this; from now on it has."""
-        found = [self._infos[number]._replace(next_row=self._next_rows[number]) for number in self.changed]
-        self.changed = {}
-        return found
+    def different(self) -> list[SectionInfo]:
+        """The sections that the store does not have like this."""
+        return [self._info(number) for number in self.changed]
+
+    def written(self, infos: Iterable[SectionInfo]) -> None:
+        """The store has these."""
+        for info in infos:
+            if self._info(info.number) == info:
+                self.changed.pop(info.number, None)
+
+    def _info(self, number: int) -> SectionInfo:
+        return self._infos[number]._replace(next_row=self._next_rows[number])

@@ -146,11 +146,14 @@ class Session:
                 if ticket.number == last.number + 1:
                     commit.done()
                     self._last = ticket
-            except BaseException:  # an interrupt may come when the store has it already
-                if self.store.head().last > last.number:
+            except BaseException as error:  # an interrupt may come when the store has it already
+                reached = self._reached(last)
+                if reached > last.number:
                     commit.done()
                 else:
                     commit.failed()
+                if reached < last.number and isinstance(error, Exception):
+                    continue  # what it was built on was taken back meanwhile
                 raise
             if ticket.number != last.number + 1:
                 # What it was built on was taken back meanwhile: it is built again, and written over.
@@ -160,6 +163,13 @@ class Session:
                 self.graph.listeners.emit(event)
             self._consider_checkpoint()
             return ticket
+
+    def _reached(self, last: _Ticket) -> int:
+        """The number of the newest delta in the store; as far as is known, if it is broken."""
+        try:
+            return self.store.head().last
+        except StoreError:
+            return last.number
 
     def _newest(self) -> _Ticket:
         """The newest delta that is in the store. If some were taken back, it is known of all of them."""
