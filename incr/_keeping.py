@@ -155,6 +155,17 @@ class Keeping(View):
         found: bool = self._stored().durable(revision, timeout)
         return found
 
+    # spec: commit.heal
+    def heal(self) -> Revision:
+        """After a `StoreBrokenError`: write the store anew to new files, and `commit`; the revision.
+
+        Meanwhile the database has gone on in memory. If the store is not broken this is a `commit`.
+
+        Raises:
+            StoreError: it could not be written; the store is as broken as it was.
+        """
+        return Revision(self._told(self._stored().heal()))
+
     # spec: commit.backup
     def backup(self, path: str | PathLike[str], /, *, progress: Callable[[int, int], None] | None = None) -> Revision:
         """`commit`, then copy the store to directory *path*, which must not be there, while the database goes on.

@@ -188,6 +188,12 @@ class Session:
         last = self._last
         return last.revision >= revision and self.store.durable(last.number, timeout)
 
+    # spec: commit.heal
+    def heal(self) -> int:
+        """Have a broken store written anew, and commit; the revision."""
+        self.store.heal()
+        return self.commit()
+
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
     def checkpoint(self, progress: Progress | None = None) -> int:

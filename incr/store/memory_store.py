@@ -150,6 +150,9 @@ class MemoryStore:
         """
         raise StoreError(_PATH, "cannot be copied to a place of its kind; copy it with incr.maintenance.copy")
 
+    def heal(self, progress: Progress | None = None) -> None:
+        """Nothing: it does not break."""
+
     def close(self) -> None:
         """Let the next one have it."""
         with self._lock:

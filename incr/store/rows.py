@@ -245,6 +245,13 @@ class Store(Protocol):
         """Write everything that was appended before to a new store of this kind elsewhere, while this one goes on."""
         ...
 
+    def heal(self, progress: Progress | None = None) -> None:
+        """After a `StoreBrokenError`: have what was not taken back in a place that can be relied on, and go on.
+
+        Nothing is done if the store is not broken.
+        """
+        ...
+
     def close(self) -> None:
         """Make everything durable and let others have it. Closing again does nothing."""
         ...

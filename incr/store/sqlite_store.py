@@ -306,6 +306,14 @@ class SqliteStore:
                 self._commit(connection, sync=True)
             copy_to(connection, fsdecode(place), progress)
 
+    def heal(self, progress: Progress | None = None) -> None:
+        """Refused where it is broken: open the file anew, SQLite finds out what is there.
+
+        Raises:
+            StoreError: it is broken.
+        """
+        self.head()
+
     # spec: sqlite.fork
     def close(self) -> None:
         """Have everything on the disk, and let others write. Closing again does nothing.

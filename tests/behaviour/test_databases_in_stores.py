@@ -611,3 +611,12 @@ def test_an_interrupt_while_a_commit_looks_at_the_graph_loses_nothing(opened: Op
     with opened() as db:
         assert db[Note, "n1"].text == "a b c d"
         assert total(db) == 13
+
+
+@pytest.mark.spec("commit.heal")
+def test_healing_a_store_that_is_not_broken_is_a_commit(opened: Open) -> None:
+    with opened() as db:
+        fill(db)
+        assert db.heal() == 1
+    with opened() as db:
+        assert db[Style].width == 4
