@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, final
 
 from incr._durable._backing import Backing
@@ -19,6 +20,7 @@ from incr._errors import IncrError, StoreError
 from incr._graph import Graph
 from incr._loop import ThreadWakeup, Wakeup, checkpoint, in_thread, new_wakeup
 from incr._persist import fingerprint_by
+from incr._persist._garbage import without_collections
 from incr._persist._kept import NO_FOREIGN, Kept
 from incr.store.rows import Progress, Store
 
@@ -26,6 +28,8 @@ __all__ = ["Session", "open_session"]
 
 #: So many nodes are encoded on an event loop without holding it up for long; more are left to a thread.
 _FEW = 64
+#: More nodes than this are not committed beside looks for garbage: each of those is a stop of all threads.
+_MANY = 10_000
 
 
 @final
@@ -125,7 +129,7 @@ class Session:
         return ticket.result()
 
     def _append(self) -> _Ticket:
-        with self._lock:
+        with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
             return self._append_alone()
 
     # spec: commit.nothing

@@ -20,6 +20,7 @@ from incr._graph import CLOSED, At, Graph
 from incr._memory import limited
 from incr._persist._declared import by_name, classes_of
 from incr._persist._format import FILE, read_shared
+from incr._persist._garbage import without_collections
 from incr._persist._kept import Kept
 from incr._persist._keys import UNREADABLE
 from incr._persist._restore import Restored, restore
@@ -96,21 +97,10 @@ class LoadJob:
                 directory.remove(name, found.identity)
 
     def _build(self, found: Found) -> None:
-        import gc
-
         path = fsdecode(self._path)
         base = read_base(path, found.content)
-        # A hundred thousand new objects and no garbage among them: looking for some would take half of the time.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
+        with without_collections():
             self._restore(path, base)
-        finally:
-            if collects and not gc.get_freeze_count():
-                gc.freeze()  # they are as old as anything now, so that the next look at young ones leaves them out
-                gc.unfreeze()
-            if collects:
-                gc.enable()
 
     def _restore(self, path: str, base: Base) -> None:
         if not base.sections or base.sections[0].kind != FILE:
