@@ -145,6 +145,8 @@ class Graph(Tables):
         if self.pins:
             if self.kin is not None:
                 self.kin.complete(node)
+            if node.value is EMPTY and (self.kin is None or not self.kin.forks):
+                return  # only forks go by the stamps and the dependencies of a value that was dropped
             memo = Memo(node.value, node.changed_at, node.valid_from, node.valid_to, node.dependencies, node.pushes)
             self.history.keep(node, memo)
 

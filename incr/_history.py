@@ -122,9 +122,8 @@ class History:
         return None
 
     def keep(self, node: Node, memo: Memo) -> None:
-        """Put *memo* into the node's history if a pinned revision needs it."""
-        if memo.value is EMPTY:
-            return
+        """Put *memo* into the node's history if a pinned revision needs it. One without a value is kept too: what was
+        made from it is right still, and forks have to know from which dependencies."""
         holder = self._holder(memo.valid_from, memo.valid_to)
         if holder is None:
             return
@@ -133,11 +132,14 @@ class History:
             history = node.history = []
         place = bisect_right(history, memo.valid_from, key=_start_of)
         if place and history[place - 1].valid_from == memo.valid_from and history[place - 1].valid_to == memo.valid_to:
-            memo = history[place - 1]  # an interrupt came before it was noted whose it is
+            known = history[place - 1]  # its value was dropped, or an interrupt came before it was noted whose it is
+            if known.value is EMPTY:
+                known.value, known.pushes = memo.value, memo.pushes
+            memo = known
         else:
             history.insert(place, memo)
         holder.kept[memo] = node
-        if self.memory is not None:
+        if self.memory is not None and memo.value is not EMPTY:
             self.memory.keeps(memo, node)
 
     def find(self, node: Node, revision: int) -> Node | Memo | None:

@@ -250,8 +250,10 @@ class Twins:
         base = self.base
         self.kin.complete(node)
         if not NEVER < node.valid_from <= base < node.valid_to:
-            for memo in node.history or ():
-                if memo.valid_from <= base < memo.valid_to and memo.dependencies is not None:
+            right = [memo for memo in node.history or () if memo.valid_from <= base < memo.valid_to]
+            right.sort(key=_is_dropped)  # the call may have run again, for a snapshot
+            for memo in right:
+                if memo.dependencies is not None:
                     return _Plan(memo, memo.dependencies, partial=False)
         # The calls of a loop are linked to what all of them depend on from the first: they are good together or not.
         if self.as_it_was(node) and not node.bits & self.high and not on_loop(node):
@@ -344,3 +346,7 @@ class Twins:
         """When it changed, as far as the walks know: a write that no walk has begun with will find whom it reaches."""
         unseen = None if self.walking else self.graph.log.get(own)
         return own.changed_at if unseen is None else unseen.changed_at
+
+
+def _is_dropped(memo: Memo) -> bool:
+    return memo.value is EMPTY
