@@ -181,7 +181,7 @@ def _run(seed: int, steps: int) -> None:
 @pytest.mark.spec("lazy.trust", "lazy.suspect", "commit.atomic", "commit.nothing")
 def test_a_database_that_is_opened_again_goes_on_as_if_it_had_never_been_closed() -> None:
     named = os.environ.get("INCR_SEED")
-    seeds = [int(named)] if named else range(min(4 * settings().max_examples, 3000))
+    seeds = [int(named)] if named else range(min(settings().max_examples, 3000))
     for seed in seeds:
         try:
             _run(seed, 40)
