@@ -96,12 +96,10 @@ class Sieve:
             self._hand = place + 1 if place + 1 < len(order) else 0
             if node is None or node.flight is not None or self.entries.get(node, (-1,))[0] != place:
                 continue
-            if node.hot:
-                node.hot = False
-            elif node in self._visited:
-                self._visited.discard(node)
-            else:
+            if not node.hot and node not in self._visited:
                 return node
+            node.hot = False  # a node may be in both: the visits of a value that no hit could take stay noted
+            self._visited.discard(node)
         return None
 
 

@@ -28,6 +28,11 @@ def inverse(db: incr.View, key: int) -> float:
     return 1 / db[Number, key].value
 
 
+@incr.query(lru=1)
+def entry(db: incr.View, key: int) -> int:
+    return db[Number, key].value
+
+
 @incr.query
 def pair(db: incr.View, left: int, right: int) -> tuple[int, int]:
     return double(db, left), double(db, right)
@@ -90,6 +95,22 @@ def test_at_most_so_many_values_are_kept(numbers: incr.Database, ran: Recorder) 
     assert double(db, 0) == 0
     assert ran.take() == ["double(0)"]
     db.check_invariant()
+
+
+@pytest.mark.spec("memory.lru", "memory.sieve")
+def test_a_call_whose_error_was_read_and_then_its_value_makes_room(numbers: incr.Database) -> None:
+    db = numbers
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            entry(db, 20)
+    db.set(Number(20, 0))
+    assert [entry(db, 20) for _ in range(2)] == [0, 0]
+    assert entry(db, 1) == 1
+    found = db.statistics().queries["entry"]
+    assert (found.memos, found.values, found.executed, found.evicted) == (2, 1, 3, 1)
+    db.check_invariant()
+    assert (entry(db, 1), entry(db, 20)) == (1, 0)
+    assert db.statistics().queries["entry"].executed == 4
 
 
 @pytest.mark.spec("memory.evicted")
