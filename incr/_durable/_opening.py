@@ -5,13 +5,13 @@ whatever depends on it becomes suspect. Everything else is trusted without a loo
 
 Law: if anything is not as it was, that is so from a revision on that the store has never seen.
 
-Keeps: lazy.open, load.code, load.unknown.
+Keeps: lazy.open, load.code, load.late, load.unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from incr._durable._backing import Backing
 from incr._durable._rowcodec import UNREADABLE, RowCodec
@@ -19,9 +19,12 @@ from incr._durable._sections import Sections
 from incr._graph import At, Graph
 from incr._node import ABSENT, Node, Stored
 from incr._suspicion import suspect_dependents
-from incr.store.rows import CALLS, RECORDS, Store
+from incr.store.rows import CALLS, PRESENCES, RECORDS, VALUE, Store
 
 __all__ = ["stand_on"]
+
+#: Sections whose rows have keys, and records, that this program may not be able to read.
+_LOOKED_AT: Final = {"input": (RECORDS, PRESENCES), "query": (CALLS,), "interned": ()}
 
 
 # spec: lazy.open
@@ -35,12 +38,12 @@ def stand_on(graph: Graph, store: Store, declared: Iterable[Any], fingerprint: C
     head = store.head()
     with graph.lock:
         codec = RowCodec(store.path, head.classes, declared, graph)
-        sections = Sections(store.path, head, declared, fingerprint)
+        sections = Sections(store.path, head, declared, fingerprint, graph.lock)
         backing = Backing(graph, store, codec, sections)
         graph.newest = head.revision
         graph.at = At(graph.newest, graph.tables)
         opening = _Opening(graph, backing)
-        sections.meet_all(opening.meet)
+        sections.meet_all(opening.meet, codec.declare)
         if not codec.all_readable():
             opening.look_at_all(declared)
         opening.look_outside()
@@ -86,29 +89,48 @@ class _Opening:
                 node = backing.node(number)
                 if node is not None:
                     backing.rerun(node)
+            if self.done and not backing.codec.all_readable():
+                self._look_at_rows(ingredient, section)
             backing.settle()
 
+    # spec: load.late
     def look_at_all(self, declared: Iterable[Any]) -> None:
         """Classes that rows are made of are not what they were: which rows can this program not read?"""
-        backing = self._backing
+        sections = self._backing.sections
         for ingredient in declared:
-            if ingredient.kind == "query" and ingredient.accumulator is not None:
-                continue
-            section = None if ingredient.kind == "interned" else backing.sections.of(ingredient, _main_kind(ingredient))
-            for number in [] if section is None else list(backing.store.rows_of(section)):
-                self._look_at(ingredient, number)
+            for kind in _LOOKED_AT[ingredient.kind]:
+                section = sections.of(ingredient, kind)
+                if section is not None:
+                    self._look_at_rows(ingredient, section)
 
-    def _look_at(self, ingredient: Any, number: int) -> None:
+    def _look_at_rows(self, ingredient: Any, section: int) -> None:
+        kind = self._backing.sections.kind(section)
+        if kind not in _LOOKED_AT[ingredient.kind] or getattr(ingredient, "accumulator", None) is not None:
+            return
+        for number in list(self._backing.store.rows_of(section)):
+            if number not in self._backing.removed:
+                self._look_at(ingredient, kind, number)
+
+    def _look_at(self, ingredient: Any, kind: int, number: int) -> None:
         backing = self._backing
         row = backing.store.row(number)
         if backing.codec.row_key(ingredient, row.key) is UNREADABLE:
-            self._later()
+            later = self._later()
             backing.drop([number])
-        elif ingredient.kind == "input":
+            if kind == RECORDS and row.flags & VALUE:
+                keys = self._graph.key_set(ingredient)
+                self._changed(keys, later)
+                if keys in backing.numbers:
+                    backing.journal.rows[keys] = None
+        elif kind == RECORDS:
             slot = backing.node(number)
             if slot is not None and type(slot.value) is Stored and slot.value.decode() is ABSENT:
                 self._later()
                 backing.vanished(slot, slot.value)
+
+    def _changed(self, node: Node, later: int) -> None:
+        node.changed_at = node.valid_from = later
+        suspect_dependents(node, later, self._graph.listeners, None, self._backing.kin)
 
     def look_outside(self) -> None:
         """A process is a world of its own: what it sees outside of the database may be anything."""
@@ -119,9 +141,4 @@ class _Opening:
             later = self._later()
             node: Node | None = backing.node(number)
             if node is not None:
-                node.changed_at = node.valid_from = later
-                suspect_dependents(node, later, self._graph.listeners, None, backing.kin)
-
-
-def _main_kind(ingredient: Any) -> int:
-    return RECORDS if ingredient.kind == "input" else CALLS
+                self._changed(node, later)

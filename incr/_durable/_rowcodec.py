@@ -49,8 +49,9 @@ class RowCodec:
     # --- classes --------------------------------------------------------------------------------------------------
 
     def declare(self, ingredients: Iterable[Any]) -> None:
-        """Let values be of the classes that these name, too."""
-        self._allowed.update(classes_of(ingredients))
+        """Let values be of the classes that these name, too. A name goes on meaning the class that it meant before."""
+        for name, cls in classes_of(ingredients).items():
+            self._allowed.setdefault(name, cls)
 
     @property
     def size(self) -> int:

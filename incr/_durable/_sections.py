@@ -1,12 +1,14 @@
 """Which section of a store belongs to which ingredient of the program, and the numbers of new rows.
 
-Law: a section that this program does not declare is left as it is. The caller holds the lock of the graph.
+Law: a section that this program does not declare is left as it is. Nobody is given a section before all of it that is
+not as it was has been found. The caller holds the lock of the graph, but to ask for a section.
 
-Keeps: load.unknown.
+Keeps: load.unknown, load.late.
 """
 
 from __future__ import annotations
 
+from _thread import RLock
 from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
@@ -32,7 +34,10 @@ class Sections:
         "_declared",
         "_fingerprint",
         "_infos",
+        "_learn",
+        "_lock",
         "_meet",
+        "_meeting",
         "_met",
         "_named",
         "_new",
@@ -51,7 +56,10 @@ class Sections:
         head: Head,
         declared: Iterable[Any],
         fingerprint: Callable[[Any], bytes],
+        lock: RLock,
     ) -> None:
+        #: That of the graph.
+        self._lock = lock
         self._infos: dict[int, SectionInfo] = {info.number: info for info in head.sections}
         #: The number that each section's next row gets, as `SectionInfo` has it.
         self._next_rows: dict[int, int] = {info.number: info.next_row for info in head.sections}
@@ -64,10 +72,14 @@ class Sections:
         #: Names of ingredients that are not told apart by their code: whose rows they are, nobody knows.
         self._unclear = {(one.kind, one.identity) for one in declared} - self._declared.keys()
         self._fingerprint = fingerprint
-        #: (Kind, ingredient) -> section, for those that the program has met.
+        #: (Kind, ingredient) -> section, for those that the program has met, and for those that are being met, of which
+        #: nobody but the thread that holds the lock may know.
         self._met: dict[tuple[int, Any], int | None] = {}
+        self._meeting: dict[tuple[int, Any], int | None] = {}
         #: Called for an ingredient's section when it is met, with whether its code and its keys are others now.
         self._meet: Callable[[Any, int, bool, bool], None] | None = None
+        #: Told of ingredients that are met after the opening.
+        self._learn: Callable[[Iterable[Any]], None] | None = None
         #: The number that the next new page gets.
         self.next_page = head.next_page
         #: Sections that the store does not have like this.
@@ -94,12 +106,21 @@ class Sections:
             self.of(ingredient, info.kind)
         return ingredient
 
+    # spec: load.late
     def of(self, ingredient: Any, kind: int) -> int | None:
-        """The ingredient's section, if there is one."""
+        """The ingredient's section, if there is one. Needs no lock."""
         try:
             return self._met[kind, ingredient]
         except KeyError:
-            return self._first(ingredient, kind)
+            pass
+        # Before the lock is taken: this reads files, and may run code of the program.
+        code = self._code(ingredient, kind) if (kind, ingredient.identity) in self._named else b""
+        if self._learn is not None:
+            self._learn((ingredient,))
+        with self._lock:
+            if (kind, ingredient) not in self._met:
+                self._first(ingredient, kind, code)
+            return self._met.get((kind, ingredient), self._meeting.get((kind, ingredient)))
 
     def is_old(self, ingredient: Any) -> bool:
         """Whether there were calls of the query when the store was opened."""
@@ -110,34 +131,45 @@ class Sections:
         """The section of the reasons of untracked reads."""
         return self._named.get((UNTRACKED, ""))
 
-    def meet_all(self, meet: Callable[[Any, int, bool, bool], None]) -> None:
+    def meet_all(self, meet: Callable[[Any, int, bool, bool], None], learn: Callable[[Iterable[Any]], None]) -> None:
         """Look at the sections of everything that is declared; *meet* is told of those that are not as they were, now
-        and later."""
+        and later; *learn* of what is met later, before anything is looked at."""
         self._meet = meet
         for ingredient in list(self._declared.values()):
-            for kind in KINDS[ingredient.kind]:
-                self.of(ingredient, kind)
+            self.of(ingredient, KINDS[ingredient.kind][0])
+        self._learn = learn
 
-    def _first(self, ingredient: Any, kind: int) -> int | None:
-        name = ingredient.identity
-        number = self._named.get((kind, name))
+    def _first(self, ingredient: Any, kind: int, code: bytes) -> None:
+        """Meet all sections of the ingredient, that of *kind* first. What is found there may ask for them."""
+        name, meeting = ingredient.identity, self._meeting
         rival = self._declared.setdefault((ingredient.kind, name), ingredient)
-        self._met[kind, ingredient] = number if rival is ingredient else None
         accumulator = getattr(ingredient, "accumulator", None)
         if accumulator is not None:
             self.accumulators.setdefault(accumulator.name, accumulator)
-        if number is None or rival is not ingredient:
-            return None
-        info = self._infos[number]
-        code = self._code(ingredient, kind)
-        other_code, other_keys = info.fingerprint != code, info.parts != parts_of(ingredient, kind)
-        other_keys = other_keys or (ingredient.kind, name) in self._unclear
-        if other_code or other_keys:
-            self._infos[number] = info._replace(fingerprint=code, parts=parts_of(ingredient, kind))
-            self.changed[number] = None
+        kinds = dict.fromkeys([kind, *KINDS[ingredient.kind]])
+        outermost = not any((one, ingredient) in meeting for one in kinds)
+        try:
+            for one in kinds:
+                if (one, ingredient) not in meeting:
+                    number = self._named.get((one, name)) if rival is ingredient else None
+                    meeting[one, ingredient] = number
+                    if number is not None:
+                        self._look(ingredient, one, number, code)
+            if outermost:
+                self._met.update({(one, ingredient): meeting[one, ingredient] for one in kinds})
+        finally:  # what was not looked at to its end is looked at again
+            for one in kinds if outermost else ():
+                meeting.pop((one, ingredient), None)
+
+    def _look(self, ingredient: Any, kind: int, number: int, code: bytes) -> None:
+        info, parts = self._infos[number], parts_of(ingredient, kind)
+        other_code, other_keys = info.fingerprint != code, info.parts != parts
+        other_keys = other_keys or (ingredient.kind, ingredient.identity) in self._unclear
         if self._meet is not None:
             self._meet(ingredient, number, other_code, other_keys)
-        return number
+        if other_code or other_keys:
+            self._infos[number] = info._replace(fingerprint=code, parts=parts)
+            self.changed[number] = None
 
     def _code(self, ingredient: Any, kind: int) -> bytes:
         return self._fingerprint(ingredient) if kind == CALLS else b""

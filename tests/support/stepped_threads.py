@@ -141,6 +141,10 @@ class Stepper:
             for names, name, value in before:
                 names[name] = value
 
+    def lock(self) -> _Lock:
+        """A lock for what was made before, or makes its locks in a way that `installed` does not see."""
+        return _Lock(self, again=False)
+
     # --- turns --------------------------------------------------------------------------------------------------------
 
     def _live(self, worker: Worker) -> None:

@@ -7,7 +7,7 @@ Opening names what the process declares; whatever else is asked for is declared 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import anyio
@@ -30,7 +30,7 @@ from random_programs import (
     random_expression,
 )
 
-__all__ = ["Definition", "Opaque", "World", "inputs_of"]
+__all__ = ["Definition", "Opaque", "World", "database_on", "inputs_of"]
 
 pushed = incr.Accumulator[int]("pushed in worlds")
 ARGUMENTS = range(2)
@@ -169,10 +169,7 @@ class World:
         """A database of a process that declares the definitions with these numbers."""
         ingredients = [one.__incr__ for one in (Cell, Config, Name, reach)]
         ingredients += [self.queries[number].__incr__ for number in declared]
-        db = Database()
-        db._session = Session(db._graph, store, ingredients, lambda one: self._codes.get(one, b"the same"))
-        db._at, db._code = db._graph.at, None
-        return db
+        return database_on(store, ingredients, lambda one: self._codes.get(one, b"the same"))
 
     def ask(self, view: incr.View, number: int, argument: Any) -> Outcome:
         """What a call gives."""
@@ -200,6 +197,16 @@ class World:
             return await evaluate(_Reading(self, Scratch(inputs), argument), definition.expression, call)
 
         return outcome_of(lambda: finish(value(number, argument)))
+
+
+def database_on(
+    store: Store, ingredients: Iterable[Any], code: Callable[[Any], bytes] = lambda one: b"the same"
+) -> incr.Database:
+    """A database on a store in a process that declares these, whose code is called what *code* says."""
+    db = Database()
+    db._session = Session(db._graph, store, ingredients, code)
+    db._at, db._code = db._graph.at, None
+    return db
 
 
 class _Reading:
