@@ -1,6 +1,7 @@
-"""The demo's analysis as a library: the problems of the Python files below a folder, kept in a file between two runs.
+"""The demo's analysis as a library: the problems of the Python files below a folder, kept in a store between two runs.
 
-Run it twice with ``python examples/analyse_tree.py FOLDER STATE``: the second time nothing is computed.
+Run it twice with ``python examples/analyse_tree.py FOLDER STATE``: the second time nothing is computed, and of the
+state only that is read which is asked for.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from incr.demo.reading import read_tree
 
 
 async def analyse(folder: Path, state: Path) -> None:
-    db = incr.Database()
-    await db.aload(state, on_corrupt="quarantine")  # what an earlier run has found out, if there was one
-    await read_tree(db, folder)  # async: it waits for the disk, many files at once
-    for path in db.keys(Source):
-        for problem in report(db, path).problems:  # sync: it computes
-            print(f"{path}:{problem.line}: {problem.kind}: {problem.text}")
-    print(f"{db.statistics().executed} queries ran")
-    await db.asave(state)
+    async with incr.open(state) as db:  # a directory; what an earlier run has committed, or nothing
+        await read_tree(db, folder)  # async: it waits for the disk, many files at once
+        for path in db.keys(Source):
+            for problem in report(db, path).problems:  # sync: it computes
+                print(f"{path}:{problem.line}: {problem.kind}: {problem.text}")
+        print(f"{db.statistics().executed} queries ran")
+        await db.acommit()  # the next run begins here
 
 
 if __name__ == "__main__":

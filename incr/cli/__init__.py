@@ -4,7 +4,7 @@ Exit statuses of `incr demo` (for those of `incr store` see `incr.cli.store`):
 
 =====  ======================================================================================================
     0  done
-    1  the state file could not be used (a newer format, no permission); the message says which, and what to do
+    1  the state could not be used (a newer format, no permission, open elsewhere); the message says what to do
     2  wrong usage: no such folder, no Python file in it, a package that the option needs is not installed
   130  interrupted from the keyboard
 =====  ======================================================================================================
@@ -26,7 +26,7 @@ from typing import Any
 from incr import StoreError
 from incr.cli.demo import run_demo
 from incr.cli.options import DemoOptions, UsageError
-from incr.cli.state import state_file
+from incr.cli.state import state_folder
 from incr.cli.store_options import add_store
 
 __all__ = ["main"]
@@ -57,7 +57,7 @@ def _demo(options: argparse.Namespace) -> int:
         return run_demo(
             DemoOptions(
                 root=root,
-                state=options.state or state_file(root),
+                state=options.state or state_folder(root),
                 fresh=options.fresh,
                 edits=options.edits,
                 problems=options.problems,
@@ -94,13 +94,13 @@ def _add_demo(commands: Any) -> None:
         help="analyse a tree of Python files, and show what an edit costs",
         description=(
             "Analyses a tree of Python files: imports, unused imports, names that are never defined, import cycles. "
-            "A first run is followed by a second one in a new process, which loads the state and executes nothing, "
+            "A first run is followed by a second one in a new process, which opens the state and executes nothing, "
             "and makes three edits in memory. No file of the tree is ever changed."
         ),
-        epilog="Exit status: 0 done, 1 the state file cannot be used, 2 wrong usage, 130 interrupted.",
+        epilog="Exit status: 0 done, 1 the state cannot be used, 2 wrong usage, 130 interrupted.",
     )
     demo.add_argument("path", nargs="?", type=Path, metavar="PATH", help="a folder; this Python's standard library")
-    demo.add_argument("--state", type=Path, metavar="FILE", help="where the state is kept; a file in the user's cache")
+    demo.add_argument("--state", type=Path, metavar="DIR", help="where the state is kept; a folder in the user's cache")
     demo.add_argument("--fresh", action="store_true", help="forget the state and begin cold")
     demo.add_argument("--no-edits", dest="edits", action="store_false", help="make no edits")
     demo.add_argument("--problems", action="store_true", help="list what was found, as path:line: kind: text")

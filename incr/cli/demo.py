@@ -1,6 +1,6 @@
-"""`incr demo`: a cold run that saves its state, a second process that executes nothing, and three edits.
+"""`incr demo`: a cold run that commits its state, a second process that executes nothing, and three edits.
 
-Law: the state file only saves time. Without it, or with a damaged one, the answers are the same.
+Law: the state only saves time. Without it, or with a damaged one, the answers are the same.
 
 Keeps: demo.again, demo.edit, demo.threads, demo.watch.
 """
@@ -13,81 +13,89 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-
-import trio
+from typing import TypeVar
 
 import incr
 from incr.cli.document import document
 from incr.cli.options import DemoOptions, Run, UsageError
-from incr.cli.output import Output, Silent, choose_output
+from incr.cli.output import Output, Progress, Silent, choose_output
+from incr.cli.state import forget, put_aside, size_of
 from incr.cli.text import closing_line, edit_lines, problem_lines, request_lines, run_lines, summary_lines
 from incr.cli.watch import file_changes, require_watchfiles, watch
 from incr.demo.inputs import Source
 from incr.demo.measuring import Edit, analyse, cost_of, make_edits, most_imported
 from incr.demo.queries import report, summary
-from incr.demo.reading import read_tree
+from incr.demo.reading import Change, list_folders, look, read_sources, settle
 from incr.demo.values import Problem
 from incr.demo.workers import Request, analyse_in_threads, answer_while_typing
 
 __all__ = ["run_demo"]
 
 
+Result = TypeVar("Result")
+
+
 def run_demo(options: DemoOptions) -> int:
     """Do what was asked for and return the exit status."""
     if options.watch:
         require_watchfiles()
+    if next(list_folders(options.root), None) is None:
+        raise UsageError(f"there is no Python file in {options.root}; give the folder of a tree of Python files")
     output = Silent() if options.json else choose_output()
     # Syntax trees are millions of objects that die young; looking for garbage among them so often finds none.
     gc.set_threshold(50_000, 20, 20)
-    first = _until_interrupted(options, output)
+    if options.fresh:
+        forget(options.state)
+    try:
+        first = _here(options, output)
+    except incr.CorruptError as error:
+        aside = put_aside(options.state)
+        output.lines([f"{error}", f"the state was moved to {aside}, and this run begins from nothing"])
+        first = _here(options, output)
     return 0 if first is None else _second_process(options, first)
 
 
-def _until_interrupted(options: DemoOptions, output: Output) -> Run | None:
-    try:
-        return trio.run(_here, options, output)
-    except BaseExceptionGroup as group:
-        # Ctrl-C while many files are being read comes out of a nursery.
-        if group.subgroup(KeyboardInterrupt) is None:
-            raise
-        raise KeyboardInterrupt from group
-
-
-async def _here(options: DemoOptions, output: Output) -> Run | None:
+def _here(options: DemoOptions, output: Output) -> Run | None:
     """Run in this process; returns the run if a second process should go on."""
-    db = incr.Database()
-    run = await _run(db, options, output)
-    if options.watch:
-        await _watch(db, options, output)
-        return None
-    if not (run.loaded or options.second):
-        return run
-    _finish(db, options, output, run)
+    output.heading(f"{_title(options)}: {options.root}")
+    began = time.perf_counter()
+    with incr.open(options.state, keep_bases=1) as db:
+        run = _run(db, options, output, time.perf_counter() - began)
+        if options.watch:
+            _in_loop(_watch, db, options, output)
+        elif run.again or options.second:
+            _finish(db, options, output, run)
+        else:
+            return run  # the state is closed before another process opens it
     return None
 
 
-async def _run(db: incr.Database, options: DemoOptions, output: Output) -> Run:
-    output.heading(f"{_title(options)}: {options.root}")
-    began = time.perf_counter()
-    loaded = await _load(db, options, output)
-    load_seconds = time.perf_counter() - began
+def _run(db: incr.Database, options: DemoOptions, output: Output, open_seconds: float) -> Run:
+    again = db.revision > 0
     began = time.perf_counter()
     with output.progress("reading") as progress:
-        change = await read_tree(db, options.root, progress)
+        change = _read(db, options.root, progress)
     read_seconds = time.perf_counter() - began
-    if not change.files:
-        raise UsageError(f"there is no Python file in {options.root}; give the folder of a tree of Python files")
     with cost_of(db) as cost, output.progress("analysing") as progress:
-        if options.threads:
+        if again and not change.changed:
+            summary(db)
+        elif options.threads:
             analyse_in_threads(db, options.threads, progress)
         else:
             analyse(db, progress)
-    save_seconds = await _save(db, options.state) if cost.executed or change.read or not loaded else None
-    state_bytes = options.state.stat().st_size
+    commit_seconds = _commit(db, again) if cost.executed or change.read or not again else None
     run = Run(
-        loaded, options.state, state_bytes, change, cost, options.threads, load_seconds, read_seconds, save_seconds
+        again,
+        options.state,
+        size_of(options.state),
+        change,
+        cost,
+        options.threads,
+        open_seconds,
+        read_seconds,
+        commit_seconds,
     )
     output.lines(run_lines(run))
     return run
@@ -96,31 +104,44 @@ async def _run(db: incr.Database, options: DemoOptions, output: Output) -> Run:
 def _title(options: DemoOptions) -> str:
     if options.second:
         return "The second run, in a new process"
-    if options.fresh or not options.state.exists():
+    if not options.state.exists():
         return "A first run, from nothing"
     return "A run with the state of an earlier one"
 
 
-async def _load(db: incr.Database, options: DemoOptions, output: Output) -> bool:
-    if options.fresh:
-        return False
-    there = options.state.exists()
-    loaded = await db.aload(options.state, on_corrupt="quarantine")
-    if there and not loaded:
-        output.lines([f"{options.state} was damaged: it was moved aside, and this run begins from nothing"])
-    return loaded
+def _read(db: incr.Database, root: Path, progress: Progress) -> Change:
+    """Bring the inputs up to date; an event loop is started only if there is a file to read."""
+    found = look(db, root)
+    sources = _in_loop(read_sources, root, found.stale, progress) if found.stale else []
+    return settle(db, found, sources)
 
 
-async def _save(db: incr.Database, state: Path) -> float:
+def _in_loop(function: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
+    import trio  # a tenth of a second, which a run that has nothing to wait for does not need
+
+    try:
+        return trio.run(function, *arguments)
+    except BaseExceptionGroup as group:
+        # Ctrl-C while many files are being read comes out of a nursery.
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        raise KeyboardInterrupt from group
+
+
+def _commit(db: incr.Database, again: bool) -> float:
+    """How long it takes; what is committed first goes into a base at once, for the next one to open."""
     began = time.perf_counter()
-    await db.asave(state)
+    if again:
+        db.commit()
+    else:
+        db.checkpoint()
     return time.perf_counter() - began
 
 
 def _finish(db: incr.Database, options: DemoOptions, output: Output, run: Run) -> None:
     """Edits, problems and the summary of the tree as it is on the disk."""
     whole = summary(db)
-    problems = _problems(db)
+    problems = _problems(db) if options.problems or options.json else {}
     edits: list[Edit] = []
     request = None
     if options.edits:
@@ -166,7 +187,7 @@ def _problems(db: incr.Database) -> dict[str, tuple[Problem, ...]]:
 
 # spec: demo.again
 def _second_process(options: DemoOptions, first: Run) -> int:
-    """Go on in a new process, which has nothing but the state file."""
+    """Go on in a new process, which has nothing but the state."""
     command = [sys.executable, "-m", "incr", "demo", os.fspath(options.root), "--state", os.fspath(options.state)]
     command += ["--second", *["--no-edits"] * (not options.edits), *["--problems"] * options.problems]
     if options.threads:
@@ -183,9 +204,11 @@ def _second_process(options: DemoOptions, first: Run) -> int:
 
 # spec: demo.watch
 async def _watch(db: incr.Database, options: DemoOptions, output: Output) -> None:
+    import trio
+
     output.heading(f"Watching {options.root}; Ctrl-C ends it")
     try:
         await watch(db, options.root, file_changes(options.root), output)
     finally:
         with trio.CancelScope(shield=True):
-            await _save(db, options.state)
+            await db.acommit()

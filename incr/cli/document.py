@@ -3,7 +3,7 @@
 .. code-block:: text
 
     {"path": ..., "runs": [{"kind": "cold" | "again", "files", "read", "changed", "executed", "verified",
-     "state_bytes", "threads", "joined", "seconds": {"load", "read", "analyse", "save"}}, ...],
+     "state_bytes", "threads", "joined", "seconds": {"open", "read", "analyse", "commit"}}, ...],
      "edits": [{"what", "path", "function", "executed": [[query, [argument, ...]], ...], "backdated": as executed,
      "verified", "seconds", "why"}, ...],
      "request": null or {"path", "threads", "revision", "newest", "edits", "seconds", "answer": as summary,
@@ -47,7 +47,7 @@ def document(
 
 def _run(run: Run) -> dict[str, Any]:
     return {
-        "kind": "again" if run.loaded else "cold",
+        "kind": "again" if run.again else "cold",
         "files": run.change.files,
         "read": run.change.read,
         "changed": run.change.changed,
@@ -57,10 +57,10 @@ def _run(run: Run) -> dict[str, Any]:
         "threads": run.threads,
         "joined": run.cost.joined,
         "seconds": {
-            "load": run.load_seconds,
+            "open": run.open_seconds,
             "read": run.read_seconds,
             "analyse": run.cost.seconds,
-            "save": run.save_seconds,
+            "commit": run.commit_seconds,
         },
     }
 

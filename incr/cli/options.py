@@ -36,14 +36,15 @@ class DemoOptions:
 class Run:
     """One run over the tree, measured; times in seconds."""
 
-    loaded: bool
+    #: Whether there was a state of an earlier run.
+    again: bool
     state: Path
     state_bytes: int
     change: Change
     cost: Cost
     #: By how many worker threads; 0 for the program's own thread.
     threads: int
-    load_seconds: float
+    open_seconds: float
     read_seconds: float
-    #: None if there was nothing to save.
-    save_seconds: float | None
+    #: None if there was nothing to commit.
+    commit_seconds: float | None

@@ -19,15 +19,15 @@ _SHOWN_CYCLES = 3
 
 
 def run_lines(run: Run) -> Iterator[str]:
-    """What was loaded, read, executed and saved."""
-    if run.loaded:
-        yield f"loaded {_megabytes(run.state_bytes)} of state in {_time(run.load_seconds)}"
-    again = f", {run.change.read:,} of them read" if run.loaded else ""
+    """What was opened, read, executed and committed."""
+    if run.again:
+        yield f"opened {_megabytes(run.state_bytes)} of state in {_time(run.open_seconds)}"
+    again = f", {run.change.read:,} of them read" if run.again else ""
     yield f"{run.change.files:,} files looked at{again}, in {_time(run.read_seconds)}"
     by = f", by {run.threads:,} threads that waited for each other {run.cost.joined:,} times" if run.threads else ""
     yield f"{_executed(run.cost)}, in {_time(run.cost.seconds)}{by}"
-    if run.save_seconds is not None:
-        yield f"saved {_megabytes(run.state_bytes)} in {_time(run.save_seconds)} to {run.state}"
+    if run.commit_seconds is not None:
+        yield f"committed in {_time(run.commit_seconds)} to {run.state}, which has {_megabytes(run.state_bytes)} now"
 
 
 def edit_lines(edit: Edit, memos: int) -> Iterator[str]:
@@ -47,7 +47,7 @@ def request_lines(request: Request) -> Iterator[str]:
 def cost_lines(cost: Cost, memos: int) -> Iterator[str]:
     """How many calls of *memos* were touched, and which of them ran."""
     left = memos - len(cost.executed) - cost.verified
-    yield f"{_executed(cost)}, {left:,} not looked at, in {_time(cost.seconds)}"
+    yield f"{_executed(cost)}, {left:,} others in memory not looked at, in {_time(cost.seconds)}"
     for call in cost.executed[:_SHOWN_CALLS]:
         yield f"  ran {_call(call)}: {'the same as before' if call in cost.backdated else 'something new'}"
     if len(cost.executed) > _SHOWN_CALLS:
@@ -57,7 +57,7 @@ def cost_lines(cost: Cost, memos: int) -> Iterator[str]:
 
 def closing_line(run: Run, edits: Sequence[Edit]) -> str:
     """What the whole run comes to."""
-    parts = [f"{len(run.cost.executed):,} executed {'after the load' if run.loaded else 'from nothing'}"]
+    parts = [f"{len(run.cost.executed):,} executed {'after the opening' if run.again else 'from nothing'}"]
     parts += (f"{len(edit.cost.executed):,} after an edit of {edit.what}" for edit in edits)
     return ", ".join(parts)
 

@@ -9,7 +9,7 @@ import builtins
 
 import incr
 
-__all__ = ["Interpreter", "Source", "Stamp", "Tree", "this_interpreter"]
+__all__ = ["Folder", "Interpreter", "Source", "Tree", "this_interpreter"]
 
 
 @incr.input
@@ -23,12 +23,13 @@ class Source:
 
 
 @incr.input
-class Stamp:
-    """What the file system said of a file when it was read. No query reads stamps: they save reading files again."""
+class Folder:
+    """What the file system said of a folder's files when they were read. No query reads it: it saves reading again."""
 
     path: str = incr.key()
-    #: size in bytes, time of change of the content and of the entry in nanoseconds
-    state: tuple[int, int, int]
+    #: The name of each file that is a `Source`, and its stamp: size and times as text, which is quick to load and to
+    #: compare. An empty one is never right.
+    stamps: dict[str, str]
 
 
 @incr.input(durability=incr.Durability.HIGH)

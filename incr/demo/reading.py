@@ -1,5 +1,8 @@
 """The one place that touches the disk: finding the files of a tree, reading them, and setting them as inputs.
 
+`read_tree` does all of it. Its three steps are `look`, `read_sources`, the only one that needs an event loop, and
+`settle`: a program that finds nothing to read has no use for a loop.
+
 Law: waiting for the disk is the event loop's business; queries never wait. A file whose stamp is the stored one is not
 read again, and a stamp is stored only if a later change of the file is sure to show in it.
 """
@@ -9,17 +12,28 @@ from __future__ import annotations
 import os
 import time
 import tokenize
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import trio
-
 import incr
-from incr.demo.inputs import Source, Stamp, Tree, this_interpreter
+from incr.demo.inputs import Folder, Source, Tree, this_interpreter
+from incr.demo.modules import folder_of, in_folder
 
-__all__ = ["Change", "is_analysed", "list_files", "read_source", "read_tree", "tree_of", "update_files"]
+__all__ = [
+    "Change",
+    "Look",
+    "is_analysed",
+    "list_folders",
+    "look",
+    "read_source",
+    "read_sources",
+    "read_tree",
+    "settle",
+    "tree_of",
+    "update_files",
+]
 
 #: Folders that hold no source of the tree: installed packages, caches, other people's trees.
 _SKIPPED = frozenset({"__pycache__", "dist-packages", "node_modules", "site-packages"})
@@ -27,7 +41,20 @@ _SKIPPED = frozenset({"__pycache__", "dist-packages", "node_modules", "site-pack
 _SETTLED = 3_000_000_000
 _READERS = 16
 
-State = tuple[int, int, int]
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the disk has found."""
+
+    #: When it began, in nanoseconds.
+    began: int
+    tree: Tree
+    #: How many files there are.
+    files: int
+    #: Those that have to be read, and their stamps.
+    stale: dict[str, str]
+    #: Those that are not there any more.
+    gone: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +79,30 @@ def tree_of(root: Path) -> Tree:
     return Tree(root=os.fspath(root), package=package, starts=starts)
 
 
-def list_files(root: Path, below: str = "") -> Iterator[tuple[str, State]]:
-    """The Python files under *root*/*below* with their stamps."""
+def list_folders(root: Path, below: str = "") -> Iterator[tuple[str, dict[str, str]]]:
+    """The folders under *root*/*below* that have Python files in them, with the names and stamps of those."""
     waiting = [below]
     while waiting:
         folder = waiting.pop()
+        found: dict[str, str] = {}
+        inner: list[str] = []
         try:
-            with os.scandir(root / folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(os.path.join(root, folder)) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name == "pyvenv.cfg" and folder != below:
+                        break  # an environment, with other people's packages
+                    if entry.is_dir(follow_symlinks=False):
+                        if not name.startswith(".") and name not in _SKIPPED:
+                            inner.append(in_folder(folder, name))
+                    elif name.endswith(".py") and (stamp := _stamp_of(entry)):
+                        found[name] = stamp
+                else:
+                    waiting += inner
+                    if found:
+                        yield folder, found
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue  # gone while we looked, or not for us
-        for entry in found:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if is_analysed(f"{path}/x.py") and not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
-                    waiting.append(path)
-            elif is_analysed(path) and (state := _state(entry)) is not None:
-                yield path, state
 
 
 def is_analysed(path: str) -> bool:
@@ -77,14 +111,15 @@ def is_analysed(path: str) -> bool:
     return name.endswith(".py") and not any(part in _SKIPPED or part.startswith(".") for part in folders)
 
 
-def _state(entry: os.DirEntry[str] | Path) -> State | None:
+def _stamp_of(entry: os.DirEntry[str] | Path) -> str:
+    """A file's size, and when its content and its entry were changed; nothing if it is no file."""
     try:
         if not entry.is_file():
-            return None
+            return ""
         stat = entry.stat()
     except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
 
 def read_source(root: Path, path: str) -> Source:
@@ -97,69 +132,119 @@ def read_source(root: Path, path: str) -> Source:
         return Source(path, text="", problem=str(error))
 
 
+def look(db: incr.View, root: Path) -> Look:
+    """Compare the files of a tree with what is known of them. It reads stamps, and no file."""
+    began = time.time_ns()
+    return _compare(db, root, _folders(root), began)
+
+
+def _compare(db: incr.View, root: Path, folders: dict[str, dict[str, str]], began: int) -> Look:
+    tree = tree_of(root)
+    moved = db.get(Tree) != tree  # stamps of another root mean nothing here
+    stale: dict[str, str] = {}
+    gone: set[str] = set()
+    for folder in db.keys(Folder):
+        known, there = db[Folder, folder].stamps, folders.get(folder, {})
+        if known != there:
+            gone.update(in_folder(folder, name) for name in known.keys() - there.keys())
+    for folder, there in folders.items():
+        known = _known(db, folder)
+        if moved or known != there:
+            stale.update(
+                (in_folder(folder, name), stamp) for name, stamp in there.items() if moved or known.get(name) != stamp
+            )
+    return Look(began, tree, sum(map(len, folders.values())), stale, gone)
+
+
+def _known(db: incr.View, folder: str) -> dict[str, str]:
+    record = db.get(Folder, folder)
+    return {} if record is None else record.stamps
+
+
 async def read_tree(db: incr.Database, root: Path, progress: Callable[[int, int], object] | None = None) -> Change:
     """Set the inputs to what is on the disk now, as one revision. *progress* is told how many of how many are read."""
-    db.set(this_interpreter())
-    tree = tree_of(root)
-    if db.get(Tree) != tree:
-        _forget_stamps(db)
-        db.set(tree)
-    files = await trio.to_thread.run_sync(_files, root)
-    return await _update(db, root, files, set(db.keys(Source)) - files.keys(), progress)
+    import trio
+
+    began = time.time_ns()
+    folders = await trio.to_thread.run_sync(_folders, root)
+    found = _compare(db, root, folders, began)
+    return settle(db, found, await read_sources(root, found.stale, progress))
 
 
 async def update_files(db: incr.Database, root: Path, paths: Iterable[str]) -> Change:
     """Look again at *paths*, relative to *root*: files that changed, are new or gone, and folders that came or went."""
-    files: dict[str, State] = {}
+    import trio
+
+    began = time.time_ns()
+    files: dict[str, str] = {}
     gone: set[str] = set()
     for path in paths:
         gone.update(known for known in db.keys(Source) if known == path or known.startswith(f"{path}/"))
         if is_analysed(path):
-            state = _state(root / path)
-            if state is not None:
-                files[path] = state
+            stamp = _stamp_of(root / path)
+            if stamp:
+                files[path] = stamp
         elif is_analysed(f"{path}/x.py"):
-            files.update(await trio.to_thread.run_sync(_files, root, path))
-    return await _update(db, root, files, gone - files.keys(), None)
+            folders = await trio.to_thread.run_sync(_folders, root, path)
+            files |= {
+                in_folder(folder, name): stamp for folder, there in folders.items() for name, stamp in there.items()
+            }
+    stale = {path: stamp for path, stamp in files.items() if _known(db, folder_of(path)).get(_name(path)) != stamp}
+    found = Look(began, db[Tree], len(files), stale, gone - files.keys())
+    return settle(db, found, await read_sources(root, found.stale, None))
 
 
-def _files(root: Path, below: str = "") -> dict[str, State]:
-    return dict(list_files(root, below))
+def _folders(root: Path, below: str = "") -> dict[str, dict[str, str]]:
+    return dict(list_folders(root, below))
 
 
-def _forget_stamps(db: incr.Database) -> None:
-    with db.batch() as batch:
-        for path in db.keys(Stamp):
-            batch.remove(Stamp, path)
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
-async def _update(
-    db: incr.Database,
-    root: Path,
-    files: dict[str, State],
-    gone: set[str],
-    progress: Callable[[int, int], object] | None,
-) -> Change:
-    began = time.time_ns()
-    stale = [path for path, state in files.items() if (stamp := db.get(Stamp, path)) is None or stamp.state != state]
-    sources = await _read_all(root, stale, progress)
+def settle(db: incr.Database, found: Look, sources: Iterable[Source]) -> Change:
+    """Set the inputs, as one revision: *sources* are what the stale files say."""
+    sources = list(sources)
     changed = [source for source in sources if db.get(Source, source.path) != source]
     with db.batch() as batch:
-        for path in gone:
+        batch.set(this_interpreter())
+        batch.set(found.tree)
+        for path in found.gone:
             batch.remove(Source, path)
-            batch.remove(Stamp, path)
         for source in sources:
             batch.set(source)
-            _, content_changed, entry_changed = state = files[source.path]
-            if max(content_changed, entry_changed) < began - _SETTLED:
-                batch.set(Stamp(source.path, state=state))
+        for folder, stamps in _known_after(db, found).items():
+            if stamps:
+                batch.set(Folder(folder, stamps=stamps))
             else:
-                batch.remove(Stamp, source.path)
-    return Change(files=len(files), read=len(sources), changed=len(changed) + len(gone))
+                batch.remove(Folder, folder)
+    return Change(files=found.files, read=len(sources), changed=len(changed) + len(found.gone))
 
 
-async def _read_all(root: Path, paths: list[str], progress: Callable[[int, int], object] | None) -> list[Source]:
+def _known_after(db: incr.View, found: Look) -> dict[str, dict[str, str]]:
+    """What is to be known of the folders in which something is different."""
+    folders: dict[str, dict[str, str]] = {}
+    for path in (*found.gone, *found.stale):
+        folder = folder_of(path)
+        stamps = folders.setdefault(folder, dict(_known(db, folder)))
+        stamps.pop(_name(path), None)
+        if path in found.stale:
+            stamps[_name(path)] = _lasting(found.stale[path], found.began)
+    return folders
+
+
+def _lasting(stamp: str, began: int) -> str:
+    """The stamp, if whatever is written from now on is sure to show in it."""
+    _, *times = map(int, stamp.split())
+    return stamp if max(times) < began - _SETTLED else ""
+
+
+async def read_sources(
+    root: Path, paths: Collection[str], progress: Callable[[int, int], object] | None = None
+) -> list[Source]:
     """Read many files at once, in threads, because most of the time is waiting for the disk."""
+    import trio  # a tenth of a second, which a run that has nothing to read does not need
+
     sources: list[Source] = []
     limiter = trio.CapacityLimiter(_READERS)
 

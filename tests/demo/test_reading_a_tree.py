@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import incr
-from incr.demo.inputs import Source, Stamp, Tree
-from incr.demo.reading import Change, is_analysed, list_files, read_source, read_tree, tree_of, update_files
+from incr.demo.inputs import Folder, Source, Tree
+from incr.demo.reading import Change, is_analysed, list_folders, look, read_source, read_tree, tree_of, update_files
 
 MakeTree = Callable[[Mapping[str, str]], Path]
 
@@ -40,7 +40,7 @@ def test_the_files_of_a_tree(tree: MakeTree) -> None:
     (root / "folder.py").mkdir()
     (root / "link").symlink_to(root / "b", target_is_directory=True)
     (root / "dangling.py").symlink_to(root / "nowhere")
-    assert [path for path, _ in list_files(root)] == ["a.py", "b/c.py"]
+    assert {folder: list(files) for folder, files in list_folders(root)} == {"": ["a.py"], "b": ["c.py"]}
     assert is_analysed("b/c.py")
     assert not is_analysed("b/__pycache__/c.py")
     assert not is_analysed("b/c.pyc")
@@ -105,7 +105,10 @@ async def test_a_file_is_read_again_only_if_its_stamp_is_another_one(tree: MakeT
     assert await read_tree(db, root) == Change(files=1, read=1, changed=2)
     assert db[Source, "a.py"].text == "a = 2"
     assert (Source, "b.py") not in db
-    assert (Stamp, "b.py") not in db
+    assert db[Folder, ""].stamps.keys() == {"a.py"}
+    (root / "a.py").unlink()
+    assert await read_tree(db, root) == Change(files=0, read=0, changed=1)
+    assert (Folder, "") not in db
 
 
 @pytest.mark.trio
@@ -114,7 +117,7 @@ async def test_a_file_that_may_still_be_changing_has_no_stamp(tree: MakeTree) ->
     root = tree({"a.py": "a = 1"})
     db = incr.Database()
     await read_tree(db, root)
-    assert (Stamp, "a.py") not in db
+    assert db[Folder, ""].stamps == {"a.py": ""}
     assert await read_tree(db, root) == Change(files=1, read=1, changed=0)
 
 
@@ -126,6 +129,20 @@ async def test_stamps_of_another_root_mean_nothing(tree: MakeTree, tmp_path: Pat
     await read_tree(db, root)
     root.rename(tmp_path / "moved")
     assert await read_tree(db, tmp_path / "moved") == Change(files=1, read=1, changed=0)
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("settled")
+async def test_a_look_tells_what_there_is_to_read(tree: MakeTree) -> None:
+    root = tree({"a.py": "a = 1", "b/c.py": "", "b/d.py": ""})
+    db = incr.Database()
+    assert look(db, root).stale.keys() == {"a.py", "b/c.py", "b/d.py"}
+    await read_tree(db, root)
+    tree({"a.py": "a = 22", "b/e.py": ""})
+    (root / "b" / "c.py").unlink()
+    found = look(db, root)
+    assert (found.files, set(found.stale), found.gone) == (3, {"a.py", "b/e.py"}, {"b/c.py"})
+    assert db[Source, "a.py"].text == "a = 1"  # looking changes nothing
 
 
 @pytest.mark.trio
