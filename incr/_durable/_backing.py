@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from incr._durable._nodes import Heir, Nodes
-from incr._node import ABSENT, EMPTY, NEVER, SCAN, Node, Stored, link, unlink
+from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, Stored, link, unlink
 from incr._pushes import LOST, Pushes
 from incr._suspicion import spread_bits, suspect_dependents
 from incr.store.rows import KEY_SETS, PRESENCES
@@ -132,16 +132,23 @@ class Backing(Nodes):
                 self._empty(slot)
 
     def _empty(self, slot: Node) -> None:
-        newest = self.graph.newest
         self.journal.rows[slot] = None
         presence = self.graph.presence_of(slot)
         keys = self.graph.key_set(slot.ingredient)
         slot.value, slot.encoded, slot.hot = ABSENT, None, False
         presence.value = False
         for node in (slot, presence, keys):
-            node.changed_at = node.valid_from = newest
-            suspect_dependents(node, newest, self.graph.listeners, None, self.kin)
+            self.changed(node)
         self.settle()
+
+    def changed(self, node: Node) -> None:
+        """What is no call is different from the newest revision on. Older ones, whatever it was for them, cannot be
+        told any better."""
+        newest = self.graph.newest
+        if node.valid_from < newest:
+            self.graph.history.keep(node, Memo(node.value, node.changed_at, node.valid_from, newest))
+        node.changed_at = node.valid_from = newest
+        suspect_dependents(node, newest, self.graph.listeners, None, self.kin)
 
     def settle(self) -> None:
         """Bring the dependencies of those that have new links into the order of reading."""

@@ -169,7 +169,7 @@ def _end(backing: Backing, taken: Taken) -> None:
         taken.goodness.pop(backing.numbers.get(node, -1), None)
     taken.unknown, backing.unknown_doubts = list(backing.unknown_doubts), {}
     taken.goodness.update(dict.fromkeys([one for one in taken.unknown if one not in backing.nodes], False))
-    taken.orphans, backing.orphans = list(backing.orphans), {}
+    taken.orphans, backing.orphans = [one for one in backing.orphans if one not in backing.removed], {}
     for number in (*taken.orphans, *backing.removed):
         taken.goodness.pop(number, None)
     taken.removed = sorted(backing.removed)

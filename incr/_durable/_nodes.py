@@ -185,21 +185,18 @@ class Nodes:
         section = self.sections.of(slot.ingredient, PRESENCES)
         data = self.codec.try_key(slot.ingredient, slot.key)
         if section is not None and data is not None:
-            found = self.store.find(section, data)
-            if found is not None:
-                self._stamp(own, found)
+            self._stamp(own, self.store.find(section, data))
 
     def key_set_made(self, own: Node) -> None:
         """There is a key set now, made before it first changed in this process."""
         section = self.sections.of(own.ingredient.input, KEY_SETS)
-        found = None if section is None else self.store.find(section, b"")
-        if found is not None:
-            self._stamp(own, found)
+        self._stamp(own, None if section is None else self.store.find(section, b""))
 
-    def _stamp(self, own: Node, number: int) -> None:
-        row = self.store.row(number)
-        own.changed_at = own.valid_from = row.changed_at
-        self.enter(number, own)
+    def _stamp(self, own: Node, number: int | None) -> None:
+        if number is not None and number not in self.removed:
+            row = self.store.row(number)
+            own.changed_at = own.valid_from = row.changed_at
+            self.enter(number, own)
 
     # --- rows become nodes ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from incr._durable._rowcodec import UNREADABLE, RowCodec
 from incr._durable._sections import Sections
 from incr._graph import At, Graph
 from incr._node import ABSENT, Node, Stored
-from incr._suspicion import suspect_dependents
 from incr.store.rows import CALLS, PRESENCES, RECORDS, VALUE, Store
 
 __all__ = ["stand_on"]
@@ -115,11 +114,11 @@ class _Opening:
         backing = self._backing
         row = backing.store.row(number)
         if backing.codec.row_key(ingredient, row.key) is UNREADABLE:
-            later = self._later()
+            self._later()
             backing.drop([number])
             if kind == RECORDS and row.flags & VALUE:
                 keys = self._graph.key_set(ingredient)
-                self._changed(keys, later)
+                backing.changed(keys)
                 if keys in backing.numbers:
                     backing.journal.rows[keys] = None
         elif kind == RECORDS:
@@ -128,17 +127,13 @@ class _Opening:
                 self._later()
                 backing.vanished(slot, slot.value)
 
-    def _changed(self, node: Node, later: int) -> None:
-        node.changed_at = node.valid_from = later
-        suspect_dependents(node, later, self._graph.listeners, None, self._backing.kin)
-
     def look_outside(self) -> None:
         """A process is a world of its own: what it sees outside of the database may be anything."""
         backing = self._backing
         section = backing.sections.untracked()
         numbers = [] if section is None else list(backing.store.rows_of(section))
         for number in numbers:
-            later = self._later()
+            self._later()
             node: Node | None = backing.node(number)
             if node is not None:
-                self._changed(node, later)
+                backing.changed(node)

@@ -18,6 +18,7 @@ class Module(NamedTuple):
     """What a module declares that is imported late."""
 
     mirrored: Any
+    Mark: Any
     Place: Any
     Point: Any
 
@@ -46,11 +47,16 @@ def module(more: bool = False) -> Module:
         point: Point = incr.key()
         name: str
 
+    @incr.input
+    class Mark:
+        number: int = incr.key()
+        point: Point
+
     @incr.query(name="a query of a late module")
     def mirrored(db: incr.View, point: Point) -> Point:
         return Point(db[Scale].factor * point.x)
 
-    return Module(mirrored, Place, Point)
+    return Module(mirrored, Mark, Place, Point)
 
 
 _imported: list[Module] = []
@@ -90,9 +96,10 @@ def place(imported: list[Module]) -> MemoryStore:
     place = MemoryStore()
     late = module()
     imported.append(late)
-    db = opened(place, late.mirrored, late.Place)
+    db = opened(place, late.mirrored, late.Mark, late.Place)
     db.set(Scale(3))
     db.set(late.Place(late.Point(1), name="one"))
+    db.set(late.Mark(1, late.Point(1)))
     assert (uses(db, 1), uses(db, 2)) == (3, 6)
     assert (named(db, 1), named(db, 2), how_many(db)) == (True, False, 1)
     db.commit()
@@ -130,7 +137,7 @@ def test_what_was_reached_before_its_query_was_declared_runs_again(place: Memory
         assert len(ran.take()) == 3
     db.commit()
     db.close()
-    db = opened(place, late.mirrored, late.Place)
+    db = opened(place, late.mirrored, late.Mark, late.Place)
     with Recorder(db) as ran:
         assert (uses(db, 2), uses(db, 1)) == (8, 4)
         assert ran.take() == ["uses(1)"]
@@ -143,7 +150,7 @@ def test_keys_of_a_class_that_has_other_fields_now_are_nobodys(
 ) -> None:
     late = module(more=True)
     imported.append(late)
-    db = opened(place, late.mirrored, late.Place) if early else opened(place)
+    db = opened(place, late.mirrored, late.Mark, late.Place) if early else opened(place)
     assert db.get(late.Place, late.Point(1)) is None
     assert (named(db, 1), named(db, 2), how_many(db)) == (False, False, 0)
     assert (uses(db, 1), uses(db, 2)) == (3, 6)
@@ -153,6 +160,20 @@ def test_keys_of_a_class_that_has_other_fields_now_are_nobodys(
     db.commit()
     db.check_invariant()
     db.close()
-    db = opened(place, late.mirrored, late.Place)
+    db = opened(place, late.mirrored, late.Mark, late.Place)
     assert (named(db, 1), named(db, 2), how_many(db)) == (False, True, 1)
     assert list(db.keys(late.Place)) == [late.Point(2)]
+
+
+@pytest.mark.spec("load.late", "history.snapshot")
+def test_a_snapshot_from_before_reads_that_they_are_not_there(place: MemoryStore, imported: list[Module]) -> None:
+    db = opened(place)
+    with db.snapshot() as before:
+        db.set(Scale(5))
+        imported.append(late := module(more=True))
+        with db.snapshot() as between:
+            for view in (db, before, between):
+                assert view.get(late.Mark, 1) is None
+                assert (late.Mark, 1) not in view
+                assert list(view.keys(late.Mark)) == []
+    db.check_invariant()

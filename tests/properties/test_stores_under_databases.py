@@ -29,6 +29,7 @@ from incr.store.sqlite_store import SqliteStore
 from incr.testing import FakeDirectory
 from random_programs import CELLS, Boom, Cell, Config
 from stored_worlds import ARGUMENTS, Opaque, World, inputs_of, pushed
+from strict_store import StrictStore
 
 Inputs = dict[Any, Any]
 
@@ -61,14 +62,15 @@ class Place:
 
 
 class InMemory(Place):
-    """With images of each commit."""
+    """With images of each commit, and a look at each delta."""
 
     def __init__(self) -> None:
         self.place = MemoryStore()
         self.images: dict[int, MemoryStore] = {}
 
     def store(self) -> Store:
-        return self.place.open()
+        found: Any = StrictStore(self.place.open())
+        return found
 
     def keep(self) -> None:
         if self.last not in self.images:
