@@ -25,7 +25,7 @@ def install(session: nox.Session, extras: str) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, against the installed package."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -58,7 +58,7 @@ def coverage(session: nox.Session) -> None:
     install(session, "test")
     session.run("coverage", "erase")
     # The script, not `-m pytest`: that would put the checkout on the path.
-    session.run("coverage", "run", f"{session.bin}/pytest", *session.posargs)
+    session.run("coverage", "run", f"{session.bin}/pytest", "-n", "auto", *session.posargs)
     session.run("coverage", "combine")
     session.run("coverage", "report")
 
@@ -68,8 +68,9 @@ def deep(session: nox.Session) -> None:
     """The random tests with many more examples: minutes to hours."""
     install(session, "test")
     profile = {"INCR_HYPOTHESIS_PROFILE": "deep"}
+    files = ["tests/behaviour/test_deep_chains.py", "tests/behaviour/test_deep_async_chains.py"]
     seed = f"--hypothesis-seed={random.randrange(2**32)}"  # printed with the command; one that is given comes after it
-    session.run("pytest", "--timeout=0", "-s", seed, "tests/properties", *session.posargs, env=profile)
+    session.run("pytest", "--timeout=0", "-s", seed, "tests/properties", *files, *session.posargs, env=profile)
 
 
 @nox.session
@@ -89,7 +90,8 @@ def crashes(session: nox.Session) -> None:
         f"tests/store/test_{what}_a_store.py" for what in ("crashes_of", "faults_under", "damage_to", "long_lives_of")
     ]
     files += ["tests/store/test_stores_alike.py", "tests/store/test_sqlite_processes.py"]
-    session.run("pytest", "--timeout=0", *files, *session.posargs, env=profile)
+    files += ["tests/behaviour/test_commits_that_fail.py", "tests/store/test_every_flipped_bit.py"]
+    session.run("pytest", "-n", "auto", "--timeout=0", *files, *session.posargs, env=profile)
 
 
 @nox.session

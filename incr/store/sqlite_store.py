@@ -193,7 +193,7 @@ class SqliteStore:
 
     # spec: sqlite.checked
     def _require_whole(self, found: list[int], count: int, total: int, what: str) -> None:
-        if len(found) != count or set(map(type, found)) > {int} or marks_of(found) != total:
+        if len(found) != count or set(map(type, found)) - {int} or marks_of(found) != total:
             raise self._records.damaged(f"the list {what} is not whole")
 
     # --- writing --------------------------------------------------------------------------------------------------
