@@ -8,7 +8,6 @@ Keeps: commit.atomic, commit.unencodable, persist.off, accumulate.persist, save.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from threading import Lock
 from typing import Any, Final, final
@@ -21,11 +20,13 @@ from incr._node import EMPTY, Failure, Node, Stored
 from incr._persist._pushed import encode_pushes
 from incr._pushes import Pushes
 from incr.store.rows import (
+    CALLS,
     GOOD,
     INTERNED,
     KEY_SETS,
     LOST_PUSHES,
     NEVER,
+    NO_SECTION,
     PRESENCES,
     PUSHES,
     RECORDS,
@@ -101,13 +102,13 @@ class Commit:
     def _build(self, committed: int) -> Delta | None:
         taken, codec = self._taken, self._backing.codec
         take(self._backing, taken)
-        for draft in taken.drafts.values():
-            self._encode_key(draft)
-            if draft.node not in self._nameless:
-                self._contents[draft.node] = self._content(draft)
+        keys, contents, numbers = self._keys, self._contents, self._backing.numbers
+        for node, draft in taken.drafts.items():
+            if node in numbers or self._has_key(draft, keys):
+                contents[node] = self._content(draft)
         for ingredient, (values, _) in taken.instances.items():
             self._instances += [(ingredient, codec.encode(value, ingredient.name)) for value in values]
-        rows = dict(self._rows())
+        rows = self._rows()
         sections = self._backing.sections
         with self._backing.graph.lock:
             infos, next_page = sections.different(), sections.next_page
@@ -121,29 +122,30 @@ class Commit:
         self.delta = Delta(taken.revision, infos, classes, next_page, rows, verified, suspect, taken.removed)
         return self.delta
 
-    def _encode_key(self, draft: Draft) -> None:
-        backing, node = self._backing, draft.node
-        number = backing.numbers.get(node)
-        if number is not None or draft.collection or draft.kind == KEY_SETS:
-            return
-        if draft.kind == UNTRACKED:
-            self._keys[node] = backing.codec.encode(draft.key)
-            return
-        ingredient = draft.ingredient
+    def _has_key(self, draft: Draft, keys: dict[Node, bytes]) -> bool:
+        """Whether the node of a row that is new can be found again; its key is in *keys* then, if it needs one."""
+        shape, node = draft.shape, draft.node
+        if shape.collection or shape.kind == KEY_SETS:  # by the row of something else
+            return True
+        codec = self._backing.codec
+        if shape.kind == UNTRACKED:
+            keys[node] = codec.encode(node.key)
+            return True
         try:
-            self._keys[node] = backing.codec.key(ingredient, draft.key)
+            keys[node] = codec.key(shape.ingredient, node.key)
         except EncodeError as error:
-            if draft.kind in (RECORDS, PRESENCES):
+            if shape.kind in (RECORDS, PRESENCES):
                 raise
             self._nameless.add(node)
             self._report(draft, error)
+            return False
+        return True
 
     def _content(self, draft: Draft) -> Content | None:
-        if draft.kind == RECORDS:
-            return self._record(draft)
-        if draft.ingredient is None or draft.kind in (PRESENCES, KEY_SETS):
-            return _NOTHING
-        return self._outcome(draft)
+        kind = draft.shape.kind
+        if kind == CALLS:
+            return self._outcome(draft)
+        return self._record(draft) if kind == RECORDS else _NOTHING
 
     def _record(self, draft: Draft) -> Content | None:
         if draft.value is EMPTY:
@@ -151,26 +153,28 @@ class Commit:
         draft.flags |= VALUE
         if self._has(draft, draft.encoded):
             return None
-        data = self._backing.codec.encode(self._plain(draft.value), draft.ingredient.name)
+        data = self._backing.codec.encode(self._plain(draft.value), draft.shape.ingredient.name)
         self._stored.append((draft.node, draft.value))
         return Content(data, b"")
 
     def _has(self, draft: Draft, encoded: Any) -> bool:
         """Whether the store has the value's bytes in this very row."""
+        if type(encoded) is not Stored:
+            return False
         number = self._backing.numbers.get(draft.node)
-        return number is not None and type(encoded) is Stored and self._backing.has(encoded, number)
+        return number is not None and self._backing.has(encoded, number)
 
     # spec: commit.unencodable
     # spec: persist.off
     # spec: accumulate.persist
     def _outcome(self, draft: Draft) -> Content | None:
-        pushes = self._encoded_pushes(draft)
+        pushes = b"" if draft.pushes is None else self._encoded_pushes(draft)
         if pushes is None:  # the call has to run for them to be known, so its value must not be taken as enough
             draft.flags |= LOST_PUSHES
             return _NOTHING
         if pushes:
             draft.flags |= PUSHES
-        if not draft.ingredient.persist:
+        if not draft.shape.ingredient.persist:
             return Content(b"", pushes)
         if self._has(draft, draft.encoded):
             draft.flags |= VALUE
@@ -195,17 +199,15 @@ class Commit:
             value = self._plain(value)
             if value is EMPTY or type(value) is Failure:
                 return b""
-            return self._backing.codec.encode(value, draft.ingredient.name)
+            return self._backing.codec.encode(value, draft.shape.ingredient.name)
         except Exception as error:  # the value's own classes may raise anything while they are looked at
-            if not draft.collection:  # it has been told of the call that pushed it
+            if not draft.shape.collection:  # it has been told of the call that pushed it
                 self._report(draft, error)
             return b""
 
     def _encoded_pushes(self, draft: Draft) -> bytes | None:
         pushes = draft.pushes
-        if pushes is None:
-            return b""
-        if type(pushes) is not Pushes or not draft.ingredient.persist:
+        if type(pushes) is not Pushes or not draft.shape.ingredient.persist:
             return None
         if pushes.entries is None:
             found: bytes | None = pushes.stored.encoded()
@@ -221,74 +223,86 @@ class Commit:
             return None
 
     def _report(self, draft: Draft, error: Exception) -> None:
-        ingredient = draft.ingredient
-        self.unstored.append(ValueNotStored(ingredient.name, ingredient.arguments(draft.key), str(error)))
+        ingredient = draft.shape.ingredient
+        self.unstored.append(ValueNotStored(ingredient.name, ingredient.arguments(draft.node.key), str(error)))
 
     # --- numbers --------------------------------------------------------------------------------------------------
 
-    def _rows(self) -> Iterator[tuple[int, tuple[Row, Content | None]]]:
-        backing, drafts = self._backing, self._taken.drafts
-        if any(map(self._is_loose, drafts.values())):
-            yield from self._loop()
-        for node, draft in drafts.items():
-            if node not in backing.numbers and node not in self._nameless and not draft.collection:
-                self._give_number(draft)
-        for node, draft in drafts.items():
-            if node not in backing.numbers and draft.collection:
-                self._give_number(draft)
-        for number in self._taken.orphans:
-            row = backing.store.row(number)
-            yield number, (row._replace(valid_from=NEVER, flags=row.flags & ~GOOD, dependencies=()), None)
-        for node, draft in drafts.items():
-            if node in backing.numbers:
-                yield backing.numbers[node], (self._row(draft), self._contents[node])
+    def _rows(self) -> dict[int, tuple[Row, Content | None]]:
+        backing, contents = self._backing, self._contents
+        numbers, store = backing.numbers, backing.store
+        self._give_numbers()
+        rows: dict[int, tuple[Row, Content | None]] = {}
+        for orphan in self._taken.orphans:
+            row = store.row(orphan)
+            rows[orphan] = (row._replace(valid_from=NEVER, flags=row.flags & ~GOOD, dependencies=()), None)
+        for node, draft in self._taken.drafts.items():
+            number = numbers.get(node)
+            if number is not None:
+                rows[number] = (self._row(draft, number, rows), contents[node])
         for ingredient, key in self._instances:
             with backing.graph.lock:
                 section = backing.sections.section(ingredient, INTERNED)
-            if backing.store.find(section, key) is None:
+            if store.find(section, key) is None:
                 with backing.graph.lock:
                     number = backing.sections.allocate(section)
-                yield number, (Row(section, key, 0, 0, GOOD, ()), _NOTHING)
+                rows[number] = (Row(section, key, 0, 0, GOOD, ()), _NOTHING)
+        return rows
 
-    def _is_loose(self, draft: Draft) -> bool:
-        """Whether it depends on something that no store can have."""
-        drafts, numbers, nameless = self._taken.drafts, self._backing.numbers, self._nameless
-        return any(one not in numbers and (one not in drafts or one in nameless) for one in draft.dependencies)
+    def _give_numbers(self) -> None:
+        """Have numbers for the rows that are new; what is collected for calls is found by theirs, and comes later."""
+        numbers, nameless = self._backing.numbers, self._nameless
+        new = [one for node, one in self._taken.drafts.items() if node not in numbers and node not in nameless]
+        for collections in (False, True):
+            drafts = iter([draft for draft in new if draft.shape.collection is collections])
+            while some := list(islice(drafts, _STRETCH)):
+                with self._backing.graph.lock:
+                    for draft in some:
+                        self._give_number(draft.node, self._section(draft))
 
-    def _loop(self) -> Iterator[tuple[int, tuple[Row, Content | None]]]:
-        """The row of what stands for them, if the store does not have it."""
+    def _give_number(self, node: Node, section: int) -> None:
         backing = self._backing
-        loop = backing.loop
-        if loop not in backing.numbers and loop not in self._taken.drafts:
+        backing.give(node, backing.sections.allocate(section))
+        self._given.append(node)
+
+    def _section(self, draft: Draft) -> int:
+        shape = draft.shape
+        if shape.section == NO_SECTION:
+            with self._backing.graph.lock:
+                shape.section = self._backing.sections.section(shape.ingredient, shape.kind)
+        return shape.section
+
+    def _row(self, draft: Draft, number: int, rows: dict[int, tuple[Row, Content | None]]) -> Row:
+        numbers, node = self._backing.numbers, draft.node
+        try:
+            dependencies = tuple([numbers[one] for one in draft.dependencies])
+        except KeyError:  # it depends on something that no store can have
+            loop = self._loop(rows)
+            dependencies = tuple(dict.fromkeys([numbers.get(one, loop) for one in draft.dependencies]))
+        key = self._keys.get(node)
+        if key is None:
+            key = self._other_key(draft, number, rows)
+        return Row(self._section(draft), key, draft.changed_at, draft.valid_from, draft.flags, dependencies)
+
+    def _other_key(self, draft: Draft, number: int, rows: dict[int, tuple[Row, Content | None]]) -> bytes:
+        """The key of a row that the store has, or that is found by the row of something else."""
+        if draft.shape.collection:
+            call = self._backing.numbers.get(draft.node.key)
+            return self._backing.codec.encode(self._loop(rows) if call is None else call)
+        return b"" if draft.shape.kind == KEY_SETS else self._backing.store.row(number).key
+
+    def _loop(self, rows: dict[int, tuple[Row, Content | None]]) -> int:
+        """The number of the row that stands for what no store can have, which comes into *rows* if it is new."""
+        backing, loop = self._backing, self._backing.loop
+        number = backing.numbers.get(loop)
+        if number is None:
             with backing.graph.lock:
                 section = backing.sections.section(None, UNTRACKED)
                 number = backing.sections.allocate(section)
                 backing.give(loop, number)
             self._given.append(loop)
-            yield number, (Row(section, backing.codec.encode(loop.key), 0, 0, GOOD, ()), _NOTHING)
-
-    def _give_number(self, draft: Draft) -> None:
-        backing = self._backing
-        with backing.graph.lock:
-            section = backing.sections.section(draft.ingredient, draft.kind)
-            backing.give(draft.node, backing.sections.allocate(section))
-        self._given.append(draft.node)
-
-    def _row(self, draft: Draft) -> Row:
-        backing, node = self._backing, draft.node
-        numbers = backing.numbers
-        loop = numbers.get(backing.loop, -1)
-        dependencies = tuple([numbers.get(one, loop) for one in draft.dependencies])
-        if dependencies.count(loop) > 1:
-            dependencies = tuple(dict.fromkeys(dependencies))
-        section = backing.sections.section(draft.ingredient, draft.kind)
-        if draft.collection:
-            key = backing.codec.encode(numbers.get(draft.key, loop))
-        elif draft.kind == KEY_SETS:
-            key = b""
-        else:
-            key = self._keys[node] if node in self._keys else backing.store.row(numbers[node]).key
-        return Row(section, key, draft.changed_at, draft.valid_from, draft.flags, dependencies)
+            rows[number] = (Row(section, backing.codec.encode(loop.key), 0, 0, GOOD, ()), _NOTHING)
+        return number
 
     # --- afterwards -----------------------------------------------------------------------------------------------
 

@@ -12,14 +12,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, final
 
-from incr._collected import is_collection
-from incr._component import is_component, on_loop
+from incr._component import on_loop
 from incr._durable._backing import Backing
 from incr._durable._journal import Journal
 from incr._node import ABSENT, EMPTY, NEVER, Node
-from incr.store.rows import CALLS, GOOD, HIGH, KEY_SETS, PRESENCES, RECORDS, UNTRACKED
+from incr.store.rows import CALLS, GOOD, HIGH, KEY_SETS, NO_SECTION, PRESENCES, RECORDS, UNTRACKED
 
-__all__ = ["Draft", "Taken", "take"]
+__all__ = ["Draft", "Shape", "Taken", "take"]
 
 #: So many nodes are looked at with the lock held.
 _STRETCH: Final = 256
@@ -29,49 +28,56 @@ _KINDS: Final = {"input": RECORDS, "presence": PRESENCES, "keys": KEY_SETS, "unt
 
 
 @final
+class Shape:
+    """What all nodes of one ingredient have in common for a store."""
+
+    __slots__ = ("collection", "ingredient", "is_row", "kind", "section")
+
+    def __init__(self, ingredient: Any) -> None:
+        kind = ingredient.kind
+        #: Whether a store can have such nodes: not what loops depend on.
+        self.is_row = kind in _KINDS
+        self.kind = _KINDS.get(kind, NO_SECTION)
+        #: Whose section they belong to; None for the reasons of untracked reads.
+        self.ingredient: Any = ingredient
+        if kind == "presence" or kind == "keys":
+            self.ingredient = ingredient.input
+        elif kind == "untracked":
+            self.ingredient = None
+        #: Whether they are what is collected for calls.
+        self.collection = getattr(ingredient, "accumulator", None) is not None
+        #: The number of the section, once there is one.
+        self.section = NO_SECTION
+
+
+@final
 class Draft:
     """A node as it is at the revision that is committed."""
 
-    __slots__ = (
-        "changed_at", "collection", "dependencies", "encoded", "flags", "ingredient", "key", "kind", "node", "pushes",
-        "valid_from", "value",
-    )  # fmt: skip
+    __slots__ = ("changed_at", "dependencies", "encoded", "flags", "node", "pushes", "shape", "valid_from", "value")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, shape: Shape) -> None:
         self.node = node
-        kind = node.ingredient.kind
-        self.kind = _KINDS[kind]
-        #: Whose section it belongs to; None for the reasons of untracked reads.
-        self.ingredient: Any = node.ingredient
-        if kind == "presence" or kind == "keys":
-            self.ingredient = node.ingredient.input
-        elif kind == "untracked":
-            self.ingredient = None
-        self.collection = is_collection(node)
-        self.key = node.key
+        self.shape = shape
         self.changed_at = node.changed_at
-        self.flags = HIGH if node.bits and kind != "query" else 0
-        self.value: Any = EMPTY
         #: The value's bytes, or what has them.
-        self.encoded: Any = None
-        self.pushes: Any = None
+        self.encoded: Any = node.encoded
         self.dependencies: tuple[Node, ...] = ()
-        self.valid_from = node.changed_at
-        if kind == "query":
-            self._take_call(node)
+        self.value: Any = node.value
+        self.pushes: Any = None
+        if shape.kind == CALLS:
+            self.pushes = node.pushes
+            self.valid_from = node.valid_from
+            self.flags = 0
+            if node.valid_from != NEVER:
+                self.dependencies = node.dependencies
+                if node.suspects is None:
+                    self.flags = GOOD
         else:
-            self.flags |= GOOD
-            if kind == "input":
-                self.value = EMPTY if node.value is ABSENT else node.value
-                self.encoded = node.encoded
-
-    def _take_call(self, node: Node) -> None:
-        self.value, self.encoded, self.pushes = node.value, node.encoded, node.pushes
-        self.valid_from = node.valid_from
-        if node.valid_from != NEVER:
-            self.dependencies = node.dependencies
-            if node.suspects is None:
-                self.flags |= GOOD
+            self.valid_from = node.changed_at
+            self.flags = GOOD | HIGH if node.bits else GOOD
+            if self.value is ABSENT:
+                self.value = EMPTY
 
 
 @final
@@ -125,7 +131,7 @@ def take(backing: Backing, taken: Taken) -> None:
 
 def _look_slowly(backing: Backing, taken: Taken, late: Journal) -> None:
     """Look at many nodes, a stretch at a time."""
-    rows, others = iter(late.rows), iter([*late.verified, *late.doubtful])
+    rows, others = iter(late.rows), iter(late.others())
     while some := dict.fromkeys(islice(rows, _STRETCH)):
         with backing.graph.lock:
             _look(backing, taken, some, None)
@@ -146,7 +152,7 @@ def _look(backing: Backing, taken: Taken, rows: Iterable[Node], late: Journal | 
                     taken.drafts.pop(one, None)
                     _draft(backing, taken, one)
     if late is not None:
-        _look_again(backing, taken, [*late.verified, *late.doubtful])
+        _look_again(backing, taken, late.others())
 
 
 def _look_again(backing: Backing, taken: Taken, nodes: Iterable[Node]) -> None:
@@ -184,22 +190,20 @@ def _end(backing: Backing, taken: Taken) -> None:
 
 def _draft(backing: Backing, taken: Taken, node: Node) -> None:
     """The node's draft, and those of what it depends on and the store does not have."""
-    numbers = backing.numbers
+    numbers, drafts, shapes = backing.numbers, taken.drafts, backing.shapes
     stack = [node]
     while stack:
         top = stack.pop()
-        if top in taken.drafts or not _is_row(backing, top):
+        if top in drafts:
             continue
-        draft = taken.drafts[top] = Draft(top)
+        shape = shapes.get(top.ingredient)
+        if shape is None:
+            shape = shapes[top.ingredient] = Shape(top.ingredient)
+        if not shape.is_row or (shape.kind == CALLS and top.valid_from == NEVER and top not in numbers):
+            continue  # a call that never came to an end
+        draft = drafts[top] = Draft(top, shape)
         if on_loop(top):
             draft.dependencies = (backing.loop,)
-        if draft.kind == PRESENCES:  # who finds the slot finds its presence
-            stack.append(backing.graph.slot(draft.ingredient, top.key))
+        if shape.kind == PRESENCES:  # who finds the slot finds its presence
+            stack.append(backing.graph.slot(shape.ingredient, top.key))
         stack += [one for one in draft.dependencies if one not in numbers]
-
-
-def _is_row(backing: Backing, node: Node) -> bool:
-    """Whether a store can have the node: no call that never came to an end, nor what loops depend on."""
-    if node in backing.numbers:
-        return True
-    return not is_component(node) and (node.ingredient.kind != "query" or node.valid_from != NEVER)

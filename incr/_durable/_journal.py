@@ -34,6 +34,11 @@ class Journal:
         """How many nodes there are to look at."""
         return len(self.rows) + len(self.verified) + len(self.doubtful)
 
+    def others(self) -> list[Node]:
+        """Those that are as they were but for being good, each once."""
+        rows = self.rows
+        return [node for node in {**self.verified, **self.doubtful} if node not in rows]
+
     def take(self, into: Journal) -> Journal:
         """What is in it, which is in *into* from now on, and not in it any more."""
         taken = Journal()

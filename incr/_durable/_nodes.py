@@ -87,6 +87,7 @@ class Nodes:
         "records",
         "removed",
         "sections",
+        "shapes",
         "store",
         "touched",
         "unknown_doubts",
@@ -122,6 +123,8 @@ class Nodes:
         self.unreadable: set[int] = set()
         #: Rows that the store still has and nobody asks for any more.
         self.removed: set[int] = set()
+        #: What a commit knows of all nodes of an ingredient.
+        self.shapes: dict[Any, Any] = {}
         #: How many interned values of each class are known to the store, or were looked for in it.
         self.instances: dict[Any, int] = {}
         #: What stands for dependencies that no store can have; it changes whenever a store is opened.

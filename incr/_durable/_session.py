@@ -3,7 +3,7 @@
 Law: commits are taken and appended one after the other, so a delta never depends on one behind it; waiting for the disk
 is done by each caller for himself, with no lock held, so one sync serves all who wait.
 
-Keeps: commit.durable, commit.nothing, commit.group, commit.failed, checkpoint.automatic.
+Keeps: commit.durable, commit.nothing, commit.group, commit.failed, checkpoint.automatic, store.finish.
 """
 
 from __future__ import annotations
@@ -102,9 +102,16 @@ class Session:
     # --- commits --------------------------------------------------------------------------------------------------
 
     # spec: commit.durable
+    # spec: store.finish
     def commit(self) -> int:
         """Have everything durable that the graph has now; its revision."""
-        return self._wait(self._append())
+        try:
+            ticket = self._append(later=True)
+            self.store.finish(ticket.number)
+        except BaseException:
+            self.store.wake()  # others may wait for what was appended
+            raise
+        return self._wait(ticket)
 
     def _wait(self, ticket: _Ticket) -> int:
         wakeup = ThreadWakeup()
@@ -128,31 +135,34 @@ class Session:
             await wakeup.wait()
         return ticket.result()
 
-    def _append(self) -> _Ticket:
+    def _append(self, *, later: bool = False) -> _Ticket:
         with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
-            return self._append_alone()
+            return self._append_alone(later)
 
     # spec: commit.nothing
     # spec: commit.failed
-    def _append_alone(self) -> _Ticket:
+    def _append_alone(self, later: bool = False) -> _Ticket:
         if self.backing.closed:
             raise StoreError(self.store.path, "is closed; open the database again")
         while True:
             last = self._newest()
             commit = Commit(self.backing, self.max_record_bytes)
+            ticket: _Ticket | None = None
             try:
                 delta = commit.build(last.revision)
                 if delta is None:
                     commit.done()
                     return last
                 ticket = _Ticket(delta.revision, commit)
-                ticket.number = self.store.append(delta, ticket.tell)
+                ticket.number = self.store.append(delta, ticket.tell, later=later)
                 if ticket.number == last.number + 1:
                     commit.done()
                     self._last = ticket
             except BaseException as error:  # an interrupt may come when the store has it already
                 reached = self._reached(last)
-                if reached > last.number:
+                if ticket is not None and reached > last.number:
+                    ticket.number = reached
+                    self._last = ticket  # who commits next waits for it
                     commit.done()
                 else:
                     commit.failed()

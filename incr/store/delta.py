@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from operator import sub
 from struct import Struct
-from typing import Final, final
+from typing import Any, Final, final
 
 from incr._errors import CorruptError, StoreError
 from incr.store.rows import NEVER, Content, Delta, Row, SectionInfo
@@ -35,6 +35,7 @@ _LENGTH: Final = Struct("<I")
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 #: Before a column: its numbers' width; none is needed for an empty one.
 _WIDTH: Final = Struct("<B")
+_NARROW: Final = _WIDTH.pack(1)
 
 
 # spec: store.delta
@@ -46,9 +47,9 @@ def pack_delta(delta: Delta) -> bytes:
         parts += _pack_section(section)
     if delta.classes is not None:
         parts += (_LENGTH.pack(len(delta.classes)), delta.classes)
-    parts += _pack_rows(delta)
+    _pack_rows(delta, parts)
     for rows in (delta.verified, delta.suspect, delta.removed):
-        parts += _pack_ascending(sorted(rows))
+        _pack_ascending(sorted(rows), parts)
     return b"".join(parts)
 
 
@@ -96,29 +97,36 @@ def _unpack_section(reader: _Reader) -> SectionInfo:
 # --- rows ---------------------------------------------------------------------------------------------------------
 
 
-def _pack_rows(delta: Delta) -> Iterator[bytes]:
+def _pack_rows(delta: Delta, parts: list[bytes]) -> None:
     """One column after the other; in none is anything that can be told from those before it."""
     numbers = sorted(delta.rows)
+    _pack_ascending(numbers, parts)
     found = [delta.rows[number] for number in numbers]
     rows = [row for row, _ in found]
+    columns: tuple[Sequence[Any], ...] = tuple(zip(*rows, strict=True)) or ((),) * len(Row._fields)
+    sections, keys, changed, valid, row_flags, dependencies = columns
     contents = [content for _, content in found if content is not None]
     # Ages are small numbers. Nothing is younger than the delta in a database; here nothing depends on that.
-    newest = max([delta.revision, *(max(row.changed_at, row.valid_from) for row in rows)])
-    yield from _pack_ascending(numbers)
-    yield from _pack_numbers([newest - delta.revision])
-    yield from _pack_numbers([row.section for row in rows])
-    yield from _pack_numbers([len(row.key) for row in rows])
-    yield from _pack_numbers([newest - row.changed_at for row in rows])
-    # 0 is never.
-    yield from _pack_numbers([0 if row.valid_from < 0 else 1 + newest - row.valid_from for row in rows])
-    yield from _pack_numbers([row.flags * 2 + (content is not None) for row, content in found])
-    yield from _pack_numbers([len(row.dependencies) for row in rows])
-    yield from _pack_numbers(list(chain.from_iterable(row.dependencies for row in rows)))
-    yield from _pack_numbers([len(content.value) for content in contents])
-    yield from _pack_numbers([len(content.pushes) for content in contents])
-    yield from (row.key for row in rows)
-    for content in contents:
-        yield from content
+    newest = max(delta.revision, max(changed, default=0), max(valid, default=0))
+    flags = [flag + flag + 1 for flag in row_flags]
+    if len(contents) != len(rows):
+        flags = [flag - (content is None) for flag, (_, content) in zip(flags, found, strict=True)]
+    for column in (
+        (newest - delta.revision,),
+        sections,
+        list(map(len, keys)),
+        [newest - revision for revision in changed],
+        # 0 is never.
+        [0 if revision < 0 else 1 + newest - revision for revision in valid],
+        flags,
+        list(map(len, dependencies)),
+        list(chain.from_iterable(dependencies)),
+        [len(value) for value, _ in contents],
+        [len(pushes) for _, pushes in contents],
+    ):
+        _pack_numbers(column, parts)
+    parts += keys
+    parts += chain.from_iterable(contents)
 
 
 def _unpack_rows(reader: _Reader, revision: int) -> dict[int, tuple[Row, Content | None]]:
@@ -146,20 +154,23 @@ def _unpack_rows(reader: _Reader, revision: int) -> dict[int, tuple[Row, Content
 # --- columns ------------------------------------------------------------------------------------------------------
 
 
-def _pack_numbers(numbers: Sequence[int]) -> Iterator[bytes]:
+def _pack_numbers(numbers: Sequence[int], parts: list[bytes]) -> None:
     """The width of all of them, and each in so many bytes; of none of them nothing."""
     if not numbers:
         return
     largest = max(numbers)
-    width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4 if largest < 1 << 32 else 8
-    yield _WIDTH.pack(width)
-    yield _little(array(_CODES[width], numbers)).tobytes()
+    if largest < 1 << 8:
+        parts += (_NARROW, bytes(numbers))
+        return
+    width = 2 if largest < 1 << 16 else 4 if largest < 1 << 32 else 8
+    parts += (_WIDTH.pack(width), _little(array(_CODES[width], numbers)).tobytes())
 
 
-def _pack_ascending(rows: Sequence[int]) -> Iterator[bytes]:
+def _pack_ascending(rows: Sequence[int], parts: list[bytes]) -> None:
     """How many, and the difference of each to the one before it, from -1 on."""
-    yield _LENGTH.pack(len(rows))
-    yield from _pack_numbers(list(map(sub, rows, chain((-1,), rows))))
+    parts.append(_LENGTH.pack(len(rows)))
+    if rows:
+        _pack_numbers(list(map(sub, rows, chain((-1,), rows))), parts)
 
 
 def _little(numbers: array[int], order: str = sys.byteorder) -> array[int]:

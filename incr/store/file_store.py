@@ -31,7 +31,7 @@ from incr.store.pipeline import Pipeline
 from incr.store.place import Place, directory_of, new_directory, require_store, take
 from incr.store.publish import copy_to, kept_generations, publish
 from incr.store.repair import Cut, Found
-from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told
+from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told, tell
 from incr.store.segment import LONGEST_PAYLOAD, segment_name
 from incr.store.segments import SegmentRange, list_segments, ranges
 from incr.store.survey import Stat, Verified, verify_files, verify_rows
@@ -211,7 +211,7 @@ class FileStore:
     # --- writing --------------------------------------------------------------------------------------------------
 
     # spec: store.append
-    def append(self, delta: Delta, told: Told | None = None) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
         """Take a delta; its number. See `incr.store.rows.Store.append`.
 
         A delta that is longer than `StoreLimits.entry_bytes` goes into a new base before this returns.
@@ -224,7 +224,17 @@ class FileStore:
         packed = pack_delta(delta)
         if len(packed) > min(self._options.limits.entry_bytes, LONGEST_PAYLOAD - 4):
             return self._append_to_base(pipeline, delta, told)
-        return pipeline.append(delta, packed, told)
+        return pipeline.append(delta, packed, told, later=later)
+
+    def finish(self, number: int) -> None:
+        """Have the delta written, by this thread if no other one writes; what came of it is told."""
+        if self._pipeline is not None:
+            self._pipeline.finish(number)
+
+    def wake(self) -> None:
+        """Have everything written that was appended for later."""
+        if self._pipeline is not None and os.getpid() == self._process:
+            self._pipeline.writer.wake()
 
     def durable(self, number: int, timeout: float | None = None) -> bool:
         """Wait until the delta is on the disk, if that takes no more than *timeout* seconds; whether it is.
@@ -313,7 +323,7 @@ class FileStore:
             with suppress(StoreError):
                 self._prune(pipeline)
         if told is not None:
-            told(None)
+            tell(told, None)
         return number
 
     def _begin_anew(self, pipeline: Pipeline, last: int, lost: int, progress: Progress | None) -> None:

@@ -3,7 +3,7 @@
 Law: a `MemoryStore` is its own place. One opener at a time has it, and what was appended is there for the next one, in
 this process and no other. Dependencies are kept in both directions, exactly, at every append.
 
-Keeps: store.memory, store.alike.
+Keeps: store.memory, store.alike, store.finish.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Self, final
 
 from incr._errors import CorruptError, StoreError, StoreLockedError
-from incr.store.rows import GOOD, Capabilities, Content, Delta, Head, Progress, Row, SectionInfo, Told
+from incr.store.rows import GOOD, Capabilities, Content, Delta, Head, Progress, Row, SectionInfo, Told, tell
 
 __all__ = ["MemoryStore"]
 
@@ -120,15 +120,22 @@ class MemoryStore:
         """Never."""
         return False
 
-    def append(self, delta: Delta, told: Told | None = None) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
         """Take a delta; its number. It is as durable as it will ever be."""
         with self._lock:
             self._require()
             self._apply(delta)
             number = self._head.last
         if told is not None:
-            told(None)
+            tell(told, None)
         return number
+
+    # spec: store.finish
+    def finish(self, number: int) -> None:
+        """Nothing: it is."""
+
+    def wake(self) -> None:
+        """Nothing: no delta waits."""
 
     def durable(self, number: int, timeout: float | None = None) -> bool:
         """Whether the delta is there: at once, if it is at all."""

@@ -4,13 +4,14 @@ Law: a delta's number is the id of its entry in the log. What could not be writt
 queued behind it, before anybody is told so. `order` is held while a delta gets its number and is queued, and by whoever
 needs that there is none on its way; nothing that a reader needs is held meanwhile.
 
-Keeps: store.append, store.take-back, store.durable.
+Keeps: store.append, store.finish, store.take-back, store.durable.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import final
 
@@ -56,15 +57,15 @@ class Pipeline:
         self._told = threading.Condition()
 
     # spec: store.append
-    def append(self, delta: Delta, packed: bytes, told: Told | None) -> int:
-        """Take a delta; its number.
+    def append(self, delta: Delta, packed: bytes, told: Told | None, *, later: bool = False) -> int:
+        """Take a delta; its number. With *later* it may wait for `finish`.
 
         Raises:
             StoreError: it could not be written, and was taken back.
             StoreBrokenError: it is not known whether it is on the disk; it was taken back.
         """
         with self.order:
-            pending = self._queue(delta, packed, told)
+            pending = self._queue(delta, packed, told, later)
         if told is None:
             try:
                 self.writer.finish(pending.ticket)
@@ -72,6 +73,15 @@ class Pipeline:
                 self.take_back()
                 raise
         return pending.step.head.last + 1
+
+    # spec: store.finish
+    def finish(self, number: int) -> None:
+        """Wait until what came of a delta is known, and write it if nobody writes."""
+        with self.order:
+            found = [one.ticket for one in self._pending if one.step.head.last + 1 == number]
+        for ticket in found:
+            with suppress(IncrError):
+                self.writer.finish(ticket)
 
     # spec: store.durable
     def sync(self) -> int:
@@ -95,7 +105,7 @@ class Pipeline:
             while self._pending and self._pending[-1].ticket.error is not None:
                 self._current.take_back(self._pending.pop().step)
 
-    def _queue(self, delta: Delta, packed: bytes, told: Told | None) -> _Pending:
+    def _queue(self, delta: Delta, packed: bytes, told: Told | None, later: bool) -> _Pending:
         if self.writer.is_stopped:
             self.take_back()
         while self._pending and self._pending[0].is_written:
@@ -108,7 +118,7 @@ class Pipeline:
             with self._told:
                 self._untold.add(ticket)
         try:
-            self.writer.put(ticket)
+            self.writer.put(ticket, later=later)
         except BaseException:
             self._was_told(ticket)
             self._pending.pop()

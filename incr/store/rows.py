@@ -41,6 +41,7 @@ __all__ = [
     "SectionInfo",
     "Store",
     "Told",
+    "tell",
 ]
 
 #: Rows are numbered in pages: all rows of a page (row // PAGE_ROWS) are of one section.
@@ -159,10 +160,20 @@ class Capabilities(NamedTuple):
     checked: bool
 
 
-#: What is called once a delta is durable, with None, or with why it is not. In any thread; must not block or raise.
+#: What is called once a delta is durable, with None, or with why it is not. In any thread; must not block or raise. If
+#: an interrupt comes into it, it is called once more.
 Told = Callable[["IncrError | None"], None]
 #: What is called with (done, total) while something long is going on.
 Progress = Callable[[int, int], None]
+
+
+def tell(told: Told, error: IncrError | None) -> None:
+    """Call somebody who has to hear of a delta, and once more if an interrupt comes into that."""
+    try:
+        told(error)
+    except BaseException:
+        told(error)
+        raise
 
 
 class Store(Protocol):
@@ -220,13 +231,23 @@ class Store(Protocol):
         """Whether so much was appended since the last one that it is worth while."""
         ...
 
-    def append(self, delta: Delta, told: Told | None = None) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
         """Take a delta, in the order of the calls; its number. Waits only while too much is waiting to be written.
+        With *later* it may be left until `finish` or `wake` is called, or something else is appended.
 
         Reading sees it at once. *told* hears when it is durable, as the store's durability level has it; without
         *told* the call returns then. If it could not be written, it was taken back, together with those behind it:
         *told* (or the call) gets the error, and what they had must be in a later delta.
         """
+        ...
+
+    def finish(self, number: int) -> None:
+        """Have the delta written, by this thread if no other one writes: that spares waiting for one to wake up. What
+        came of it is told as it is in any case."""
+        ...
+
+    def wake(self) -> None:
+        """Have everything written that was appended for later, and do not wait."""
         ...
 
     def durable(self, number: int, timeout: float | None = None) -> bool:

@@ -204,8 +204,8 @@ class SqliteStore:
         return False
 
     # spec: sqlite.group
-    def append(self, delta: Delta, told: Told | None = None) -> int:
-        """Take a delta; its number. Without *told* it waits for the commit."""
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
+        """Take a delta; its number. Without *told* it waits for the commit. Nothing is left for later."""
         wait: threading.Event | None = None
         heard: list[IncrError | None] = []
         if told is None:
@@ -240,6 +240,12 @@ class SqliteStore:
         except sqlite3.Error:
             return False
         return True
+
+    def finish(self, number: int) -> None:
+        """Nothing: the store's thread commits."""
+
+    def wake(self) -> None:
+        """Nothing: the store's thread is awake."""
 
     def durable(self, number: int, timeout: float | None = None) -> bool:
         """Wait until the delta is on the disk, if that takes no more than *timeout* seconds; whether it is."""

@@ -4,7 +4,7 @@ Law: entries get their ids in the order in which they were queued; all entries o
 was promised a sync is told only after it. The queue is bounded: who is faster than the disk waits. The lock here is
 never held while anything is written or synced, or while a callback runs.
 
-Keeps: log.group, log.flush, log.durable, log.broken.
+Keeps: log.group, log.flush, log.durable, log.broken, store.finish.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Flush(NamedTuple):
 class Ticket:
     """Entries that somebody wants to have written, and what became of them."""
 
-    __slots__ = ("callback", "done", "entries", "error", "ids", "size")
+    __slots__ = ("callback", "done", "entries", "error", "ids", "is_told", "size")
 
     def __init__(self, entries: Sequence[bytes], callback: Callable[[Ticket], None] | None = None) -> None:
         self.entries = entries
@@ -75,6 +75,8 @@ class Ticket:
         self.error: IncrError | None = None
         self.done = False
         self.callback = callback
+        #: Whether the callback is being called, or was.
+        self.is_told = False
 
     def result(self) -> range:
         """The ids of the entries.
@@ -110,6 +112,7 @@ class Writer:
         "_stopped",
         "_thread",
         "_unsynced",
+        "_untold",
         "_want_sync",
     )
 
@@ -133,6 +136,8 @@ class Writer:
         #: When the first of them was written.
         self._since = 0.0
         self._thread: threading.Thread | None = None
+        #: Tickets with callbacks that were not called, in order; those that are done are to be told.
+        self._untold: dict[Ticket, None] = {}
 
     @property
     def is_closed(self) -> bool:
@@ -172,21 +177,29 @@ class Writer:
         self.put(ticket)
         return self.finish(ticket)
 
-    def put(self, ticket: Ticket) -> None:
-        """Queue entries; waits only for room. If the ticket has a callback, a thread of the writer's own writes them.
+    def put(self, ticket: Ticket, *, later: bool = False) -> None:
+        """Queue entries; waits only for room. If the ticket has a callback, a thread of the writer's own writes them;
+        with *later*, not before anything else is put, or `wake` is called: for whoever is about to `finish` it.
 
         Raises:
             StoreError: the log is closed or broken, or has stopped.
         """
         self._lock.require()
         with self._changed:
-            if ticket.callback is not None:
+            if ticket.callback is not None and not later:
                 self._start()  # first: without a thread nothing is queued
             self._enqueue(ticket)
+            if not later:
+                self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Have the writer's own thread write what is queued."""
+        with self._changed:
+            self._start()
             self._changed.notify_all()
 
     def finish(self, ticket: Ticket) -> range:
-        """Wait until a ticket that was put is done; the ids of its entries.
+        """Wait until a ticket that was put is done, and write it if nobody writes; the ids of its entries.
 
         Raises:
             as `commit`.
@@ -316,6 +329,8 @@ class Writer:
             self._lead_or_wait()
             self._require()
         self._require_order()
+        if ticket.callback is not None:
+            self._untold[ticket] = None
         self._queue.append(ticket)
         self._queued_bytes += ticket.size
 
@@ -339,14 +354,27 @@ class Writer:
             self._changed.acquire()
             self._busy = False
             self._changed.notify_all()
-        told = [(ticket.callback, ticket) for ticket in group if ticket.callback is not None]
-        if told:
+        self._tell()
+
+    # spec: store.finish
+    def _tell(self) -> None:
+        """Call back who has to be told and is not. The lock is held but for the calls. If one of them is interrupted,
+        whoever comes next makes it again."""
+        while ticket := self._next_untold():
             self._changed.release()
             try:
-                for callback, ticket in told:
-                    _tell(callback, ticket)
+                _call_back(ticket)
             finally:
                 self._changed.acquire()
+            self._untold.pop(ticket, None)
+
+    def _next_untold(self) -> Ticket | None:
+        for ticket in self._untold:
+            if not ticket.done:
+                return None
+            if not ticket.is_told:
+                return ticket
+        return None
 
     # spec: log.group
     def _write(self, group: list[Ticket], want_sync: bool) -> None:
@@ -393,6 +421,8 @@ class Writer:
             while not self._closed:
                 if not self._busy and (self._queue or self._is_due()):
                     self._lead()
+                elif self._next_untold() is not None:
+                    self._tell()
                 else:
                     self._changed.wait(self._seconds_left())
 
@@ -402,12 +432,17 @@ class Writer:
         return max(0.0, self._since + self._flush.seconds - monotonic())
 
 
-def _tell(callback: Callable[[Ticket], None], ticket: Ticket) -> None:
+def _call_back(ticket: Ticket) -> None:
     """Call somebody back. What he raises is shown, and concerns nobody else."""
+    assert ticket.callback is not None
     try:
-        callback(ticket)
+        ticket.is_told = True
+        ticket.callback(ticket)
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException:
+        ticket.is_told = False
+        raise
 
 
 def _fail(group: list[Ticket], error: StoreBrokenError) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 import pytest
+import trio
 
 import incr
 from incr.store import MemoryStore
@@ -196,5 +197,25 @@ def test_a_commit_that_is_interrupted_at_any_line_is_whole_or_nothing_and_the_ne
             db.check_invariant()
         if not interrupted:
             assert at > 100
+            return
+    raise AssertionError("the commit never came to its end")
+
+
+@pytest.mark.spec("store.finish", "commit.group", "error.interrupt")
+def test_what_an_interrupted_commit_left_behind_is_written_for_whoever_waits() -> None:
+    for at in range(1, 1_000):
+        disk = FakeDirectory()
+        with incr.open(disk) as db:
+            db.set(Cell(0, 2))
+            db.commit()
+            db.set(Cell(0, 3))
+            interruption = Interruption(at, "_durable/_session", with_lines=False)
+            interrupted = interruption.interrupts(db.commit)
+            # It finds nothing that is new where the delta was appended before, and nobody else writes.
+            assert trio.run(db.acommit) == db.revision, interruption.place
+            with incr.open(disk.after_power_loss()) as again:
+                assert inputs_of(again) == {0: 3}, interruption.place
+        if not interrupted:
+            assert at > 10
             return
     raise AssertionError("the commit never came to its end")

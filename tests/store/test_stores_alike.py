@@ -5,9 +5,11 @@ One program runs on each backend, with a look at every answer after every step, 
 
 from __future__ import annotations
 
+import queue
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +167,30 @@ def test_what_a_backend_cannot_do_it_refuses(backend: str, tmp_path: Path) -> No
             with pytest.raises(StoreError, match=r"copy it with incr\.maintenance\.copy"):
                 store.backup(tmp_path / "copy")
         store.close()
+
+
+@each_backend
+@pytest.mark.spec("store.finish")
+def test_a_delta_that_was_appended_for_later_is_written_when_somebody_asks(backend: str) -> None:
+    with place_of(backend) as place:
+        store = place()
+        heard: queue.SimpleQueue[tuple[int, IncrError | None]] = queue.SimpleQueue()
+        tellers = [partial(lambda number, error: heard.put((number, error)), number) for number in range(6)]
+        assert store.append(first_delta(), tellers[1], later=True) == 1
+        assert store.find(0, b"b") == 1
+        store.finish(1)
+        assert heard.get(timeout=60) == (1, None)
+        store.finish(1)  # once more is fine
+        store.append(empty(6), tellers[2], later=True)
+        store.wake()
+        assert heard.get(timeout=60) == (2, None)
+        store.append(empty(7), tellers[3], later=True)
+        store.append(empty(8), tellers[4])
+        assert [heard.get(timeout=60) for _ in range(2)] == [(3, None), (4, None)]
+        store.append(empty(9), tellers[5], later=True)
+        store.close()
+        assert heard.get_nowait() == (5, None)
+        store.finish(5)
+        again = place()
+        assert again.head().revision == 9
+        again.close()
