@@ -20,7 +20,7 @@ from incr._view import View
 from incr._write import refuse_write
 
 if TYPE_CHECKING:
-    from incr._persist import LoadJob, SaveJob
+    from incr._persist._jobs import LoadJob, SaveJob
 
 __all__ = ["Keeping", "OnCorrupt"]
 
@@ -210,8 +210,7 @@ class Keeping(View):
         max_record_bytes: int | None,
     ) -> SaveJob:
         self._refuse_fork(path)
-        if self._session is not None:
-            self._session.gather()
+        known = None if self._session is None else self._session.gather()
         job: SaveJob = _persist().prepare_save(
             self._graph,
             path,
@@ -219,6 +218,7 @@ class Keeping(View):
             max_records_per_section=max_records_per_section,
             max_record_bytes=max_record_bytes,
             code=self._code,
+            classes=known,
         )
         if self._session is not None:
             self._graph.stored = None  # what the file has is nothing for the next one to go on from
@@ -248,7 +248,7 @@ class Keeping(View):
 
 
 def _persist() -> Any:
-    """The package that reads and writes files: half of what incr is, and not loaded before the first file."""
+    """What reads and writes whole files: half of what incr is, and not loaded before the first file."""
     from importlib import import_module
 
-    return import_module("incr._persist")
+    return import_module("incr._persist._jobs")

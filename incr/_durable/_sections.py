@@ -16,7 +16,7 @@ from incr._durable._rowcodec import parts_of
 from incr._errors import StoreError
 from incr._node import Node
 from incr._persist._declared import by_name
-from incr._persist._rows import Reason, settled
+from incr._persist._reason import Reason, settled
 from incr.store.rows import CALLS, INTERNED, KEY_SETS, PAGE_ROWS, PRESENCES, RECORDS, UNTRACKED, Head, SectionInfo
 
 __all__ = ["KINDS", "Sections"]

@@ -19,9 +19,8 @@ from incr._durable._opening import stand_on
 from incr._errors import IncrError, StoreError
 from incr._graph import Graph
 from incr._loop import ThreadWakeup, Wakeup, checkpoint, in_thread, new_wakeup
-from incr._persist import fingerprint_by
+from incr._persist._code import fingerprint_by
 from incr._persist._garbage import without_collections
-from incr._persist._kept import NO_FOREIGN, Kept
 from incr.store.rows import Progress, Store
 
 __all__ = ["Session", "open_session"]
@@ -246,8 +245,8 @@ class Session:
 
     # --- files ----------------------------------------------------------------------------------------------------
 
-    def gather(self) -> None:
-        """Have everything that the store has in the graph, for a whole file to be written."""
+    def gather(self) -> list[Any]:
+        """Have everything that the store has in the graph, for a whole file to be written; the table of classes."""
         backing, graph = self.backing, self.graph
         with graph.lock:
             for info in self.store.head().sections:
@@ -256,7 +255,7 @@ class Session:
                     if node is not None:
                         backing.complete(node)
                         node.encoded = None  # as a commit that comes meanwhile would leave it, it is another value's
-            graph.stored = Kept(backing.codec.listed(), {}, NO_FOREIGN)
+            return backing.codec.listed()
 
     def close(self) -> None:
         """Make durable what was committed, and let others have the store. Closing again does nothing."""

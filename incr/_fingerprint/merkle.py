@@ -22,7 +22,7 @@ class Description(NamedTuple):
 
 def digest_of(parts: Iterable[bytes]) -> bytes:
     """Sixteen bytes over *parts*; where one ends and the next begins counts."""
-    from hashlib import blake2b
+    from _blake2 import blake2b  # what hashlib has under this name, without loading OpenSSL first
 
     hasher = blake2b(digest_size=16)
     for part in parts:

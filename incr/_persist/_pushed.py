@@ -14,14 +14,16 @@ Keeps: accumulate.persist.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from incr._collected import Collected
 from incr._errors import StoreError
 from incr._node import EMPTY, Node, Stored
-from incr._persist._format import Calls
-from incr._persist._rows import Declared, Rows
 from incr._pushes import Push, Pushes
+
+if TYPE_CHECKING:
+    from incr._persist._format import Calls
+    from incr._persist._rows import Declared, Rows
 
 __all__ = ["StoredPushes", "accumulators_of", "encode_pushes", "known_pushes", "name_rows"]
 

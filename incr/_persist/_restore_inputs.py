@@ -15,7 +15,8 @@ from incr._exact import exact_key
 from incr._node import ABSENT, EMPTY, Node, Stored
 from incr._persist._format import HIGH, KEYS, RECORDS, read_flags, read_names, read_stamps, read_values
 from incr._persist._keys import UNREADABLE, rows_of
-from incr._persist._rows import Rows, Source, settled
+from incr._persist._reason import settled
+from incr._persist._rows import Rows, Source
 from incr.store.base import Section
 from incr.store.columns import unpack_column
 

@@ -8,7 +8,7 @@ Keeps: load.aside, base.bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Final, final
@@ -19,10 +19,10 @@ from incr._log import Unseen
 from incr._node import EMPTY, NEVER, SCAN, Node, Stored
 from incr._persist._format import CALLS, KEY_SETS, PRESENCES, RECORDS, Values
 from incr._persist._keys import UNREADABLE
-from incr._revision import OPEN
+from incr._persist._reason import Reason, settled
 from incr.store.base import Base, Section
 
-__all__ = ["INGREDIENTS", "Declared", "Reason", "Rows", "Source", "located", "settled"]
+__all__ = ["INGREDIENTS", "Declared", "Rows", "Source", "located"]
 
 #: What an ingredient has to be to have a section of this kind.
 INGREDIENTS: Final = {RECORDS: "input", PRESENCES: "input", KEY_SETS: "input", CALLS: "query"}
@@ -57,24 +57,6 @@ class Source:
     def kept(self, stored: Stored, row: int) -> Stored:
         """The file was read, and is never written to."""
         return stored
-
-
-@final
-class Reason:
-    """Why a memo of a file has to run again, for `explain` to show as a cause."""
-
-    __slots__ = ("name",)
-    kind = "load"
-    index = -1
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def label(self, key: Any) -> str:
-        return self.name
-
-    def arguments(self, key: Any) -> tuple[Hashable, ...]:
-        return ()
 
 
 @final
@@ -146,14 +128,6 @@ class Rows:
     def reason(self, text: str) -> Node:
         """A cause that is no row."""
         return settled(Node(Reason(text), ()), self.later)
-
-
-def settled(node: Node, stamp: int) -> Node:
-    """The node, as it has been since revision *stamp*."""
-    node.changed_at = node.valid_from = stamp
-    node.valid_to = OPEN
-    node.suspects = None
-    return node
 
 
 # spec: base.bounded

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -165,6 +164,8 @@ def _list_mounts(file: str = "/proc/self/mountinfo", command: Sequence[str] = ("
     """What the system says is mounted where; nothing if it does not."""
     with suppress(OSError), open(file, encoding="utf-8", errors="surrogateescape") as mountinfo:
         return mountinfo.read()
+    import subprocess  # five milliseconds for systems that have no such file
+
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             command, capture_output=True, check=True, encoding="utf-8", errors="surrogateescape", timeout=10

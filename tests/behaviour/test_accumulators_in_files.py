@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import incr
-from incr._persist import load as load_graph
+from incr._persist._jobs import load as load_graph
 from incr.testing import Recorder
 
 pytestmark = pytest.mark.spec("accumulate.persist")

@@ -439,7 +439,7 @@ def test_after_a_load_loops_run_again_and_equal_values_stop_there(tmp_path: Path
 
 @pytest.mark.spec("cycle.options", "fingerprint.code")
 def test_the_functions_that_make_values_are_code() -> None:
-    from incr._persist import _fingerprint_of
+    from incr._persist._code import _fingerprint_of
 
     def declare(**options: Any) -> bytes:
         @incr.query(**options)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import incr
-from incr._persist import prepare_load
+from incr._persist._jobs import prepare_load
 from incr.store.base import Draft, Section, base_image, read_base
 from incr.store.checksum import preferred_checksum
 from incr.store.columns import pack_column

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import incr
-from incr._persist import save
+from incr._persist._jobs import save
 from stored_program import Program, ingredients, load, make, ran
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import incr
-from incr._persist import prepare_load, prepare_save, save
+from incr._persist._jobs import prepare_load, prepare_save, save
 from incr._persist._save import SaveJob
 from incr.store.base import read_base
 from stored_program import Program, ingredients, load, make, ran

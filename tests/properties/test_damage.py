@@ -14,7 +14,7 @@ import pytest
 import incr
 from incr._errors import CorruptError, StoreError, VersionError
 from incr._node import Stored
-from incr._persist import load as load_graph
+from incr._persist._jobs import load as load_graph
 from incr.store.base import Draft, Section, base_image, cut, read_base
 from incr.store.checksum import BLAKE2B, XXH3, checksum_of_kind
 from incr.store.layout import FOOTER_BYTES, HEADER_BYTES, Header

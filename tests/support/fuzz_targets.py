@@ -21,7 +21,7 @@ from random import Random
 from typing import NamedTuple
 
 from incr import CorruptError, Database, StoreError
-from incr._persist import load as load_graph
+from incr._persist._jobs import load as load_graph
 from incr.codec import Codec
 from incr.store import EncryptedDirectory, Flush, Log, LogReader, MemoryDirectory
 from incr.store.base import Draft, base_image, read_base

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import incr
-from incr._persist import load as load_graph
+from incr._persist._jobs import load as load_graph
 
 __all__ = ["Program", "ingredients", "load", "make", "ran"]
 
