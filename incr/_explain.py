@@ -86,6 +86,8 @@ def explain(graph: Graph, node: Node | None, call: str) -> Explanation:
     graph.current()
     if node is None or (node.valid_from == NEVER and node.value is EMPTY):
         return Explanation(call, "never asked", 0, 0, 0.0, ())
+    if node in graph.folded:
+        graph.unfold(node)
     return Explanation(call, _decision(graph, node), node.changed_at, node.valid_from, node.cost, tuple(_chain(node)))
 
 

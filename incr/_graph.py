@@ -4,7 +4,7 @@ Law: every method changes the tables in one stretch, under the database's lock: 
 the caller, who decides and changes in the same stretch. No user code runs here and nothing waits, so whoever holds
 the lock sees a state in which all invariants hold. Comparing values is done by the caller beforehand.
 
-Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock.
+Keeps: suspect.deferred, history.publish, history.prune, memo.aba, thread.lock, lazy.code.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Graph(Tables):
 
     # More attributes than a dictionary that objects share can have: without slots each look-up takes twice as long.
     __slots__ = (
-        "_walking", "at", "changes", "checks", "collected", "components", "counts_hits", "find", "folds", "groups",
-        "interned", "listeners", "log", "pins", "release", "sorted_keys", "staleness", "state", "stored", "watchers",
+        "_walking", "at", "changes", "checks", "collected", "components", "counts_hits", "find", "folded", "folds",
+        "groups", "interned", "listeners", "log", "pins", "release", "sorted_keys", "staleness", "state", "stored",
+        "watchers",
     )  # fmt: skip
 
     # spec: thread.lock
@@ -97,6 +98,9 @@ class Graph(Tables):
         self.changes = 0
         #: What the last save or load left for the next save (owned by `_persist`).
         self.stored: Any = None
+        #: Calls that came from a store, may be wrong and have no links yet by which that could be found out: before
+        #: their dependencies are looked at, `unfold` has to see them.
+        self.folded: dict[Node, None] = {}
         #: Who shares memos with this graph: None unless it is a fork or has been forked.
         self.kin: Kin | None = None
 
@@ -139,6 +143,12 @@ class Graph(Tables):
         if at.tables is CLOSED:
             return self.find(node, at.revision)
         return node if node.suspects is None and node.value is not EMPTY else None
+
+    # spec: lazy.code
+    def unfold(self, node: Node) -> None:
+        """Let a call of `folded` have the dependencies that may have changed. The caller holds the lock."""
+        if self.kin is not None:
+            self.kin.unfold(node)
 
     def _keep_current(self, node: Node) -> None:
         """Before the node's outcome or validity changes: somebody may need them as they are."""

@@ -187,6 +187,9 @@ class Inheritance:
             self._touched.discard(own)
             del self.twins.heirs[own]
 
+    def unfold(self, own: Node) -> None:
+        """An heir that may be wrong is linked to what may have made it so from the first."""
+
     def ran(self, own: Node) -> None:
         """The node gets dependencies of its own; it inherits nothing any more."""
         if own in self._touched:

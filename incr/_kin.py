@@ -98,6 +98,11 @@ class Kin:
         if self.origin is not None:
             self.origin.complete(node)
 
+    def unfold(self, node: Node) -> None:
+        """Before the dependencies are looked at that may have made *node* wrong."""
+        if self.origin is not None:
+            self.origin.unfold(node)
+
     def relinked(self, node: Node) -> None:
         """Before *node* is given the dependencies of a run of its own."""
         if self.origin is not None:

@@ -154,6 +154,8 @@ class Pull:
                     if graph.memory is not None and holder is node and not node.hot:
                         graph.warm(node)
                     return None
+                if node in graph.folded:
+                    graph.unfold(node)
                 if at.tables is CLOSED:
                     self._steps = verify_as_of(graph, node, at)
                 elif node.suspects is None or node.valid_from == NEVER or differs(node):

@@ -16,7 +16,7 @@ from incr._kin import Kin
 from incr._listeners import Listeners
 from incr._node import SCAN, Node, each_dependent
 
-__all__ = ["LISTED", "spread_bits", "suspect_dependents", "suspect_readers"]
+__all__ = ["LISTED", "close", "spread_bits", "suspect_dependents", "suspect_readers"]
 
 #: More suspects than this are not listed: all dependencies are looked at instead.
 LISTED: Final = 8
@@ -42,7 +42,7 @@ def suspect_dependents(
                 seen.add(dependent)
                 stack.append(dependent)
             if suspects is None:
-                _close(dependent, [source], source, revision, listeners)
+                close(dependent, [source], source, revision, listeners)
                 stack.append(dependent)
             elif suspects is not SCAN and source not in suspects:
                 if len(suspects) < LISTED:
@@ -73,7 +73,7 @@ def suspect_readers(
         for node in nodes:
             if node.bits & bits:
                 if node.suspects is None:
-                    _close(node, SCAN, slot, revision, listeners)
+                    close(node, SCAN, slot, revision, listeners)
                     closed.append(node)
                 else:
                     node.suspects = SCAN
@@ -94,7 +94,8 @@ def spread_bits(node: Node, bits: int) -> None:
                 stack.append(dependent)
 
 
-def _close(node: Node, suspects: list[Node], cause: Node, revision: int, listeners: Listeners) -> None:
+def close(node: Node, suspects: list[Node], cause: Node, revision: int, listeners: Listeners) -> None:
+    """The good call is not known to be right from *revision* on."""
     node.hot = False
     node.valid_to = revision
     node.cause = cause

@@ -80,6 +80,8 @@ def verify(graph: Graph, root: Node, at: At, above: Sequence[Node]) -> Steps:
                         offered.update(members.nodes)
                         yield members, stack
                         continue
+                if found in graph.folded:
+                    graph.unfold(found)
                 stack.append(found)
                 pending.append(_in_order(found))
                 since.append(found.valid_from)
@@ -200,6 +202,8 @@ def verify_as_of(graph: Graph, root: Node, at: At) -> Steps:
                 if blocked is None and graph.collected is not None and is_collection(node):
                     changed = True  # something else may have been pushed below it, whatever was read
             if blocked is not None and blocked not in on_stack:
+                if blocked in graph.folded:
+                    graph.unfold(blocked)
                 on_stack.add(blocked)
                 stack.append(blocked)
                 places.append(0)

@@ -1,26 +1,26 @@
 """Backing: how what the store knows of dependents comes into the graph, when the graph needs it.
 
-A call's node (see `_nodes`) begins without most of its links, as a fork's twin does (see `_twins` and
-docs/internals/forks.md): it has the row's memo, and is linked to those of its dependencies that are not what they were.
-The rest is known to the store.
-Before a walk goes on from a node, everything that the store knows to depend on it is made, and linked. So a row that is
-no node has not been reached by any write since the store was opened, and is right as it stands.
+A call's node (see `_nodes`) begins without links, as a fork's twin begins without most of them (see `_twins` and
+docs/internals/forks.md): it has the row's memo, and what it depends on is known to the store. One that may be wrong is
+linked, before it is looked at, to those of its dependencies that are not what they were.
+Before a walk goes on from a node, every good row that the store knows to depend on it is made a node, and linked. So a
+good row that is no node has not been reached by any write since the store was opened, and is right as it stands.
 
-Law: all dependencies of a call that a write can reach are linked before the walk of that write passes by. The lock of
-the graph is held whenever tables change.
+Law: what depends on something that is not good is not good. All dependencies of a good call that a write can reach are
+linked before the walk of that write passes by. The lock of the graph is held whenever tables change.
 
-Keeps: lazy.suspect, load.code.
+Keeps: lazy.suspect, lazy.code, load.code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 from incr._durable._nodes import Heir, Nodes
 from incr._node import ABSENT, EMPTY, NEVER, SCAN, Memo, Node, Stored, link, unlink
 from incr._pushes import LOST, Pushes
-from incr._suspicion import spread_bits, suspect_dependents
+from incr._suspicion import LISTED, close, spread_bits, suspect_dependents
 from incr.store.rows import KEY_SETS, PRESENCES
 
 __all__ = ["Backing"]
@@ -53,6 +53,8 @@ class Backing(Nodes):
         if number is None:
             return
         for dependent in self.store.dependents(number):
+            if dependent not in self.nodes and not self.trusts(dependent, self.store.row(dependent)):
+                continue  # nor is anything above it; when it becomes a node it is linked to this one (`unfold`)
             node = self.node(dependent)
             heir = None if node is None else self.heirs.get(node)
             # It may have run since, and have other dependencies now.
@@ -67,6 +69,48 @@ class Backing(Nodes):
             self._depend(own, self.nodes[number])
             self.touched[own] = None
             heir.linked[number] = None
+
+    # spec: lazy.code
+    def unfold(self, own: Node) -> None:
+        """Let a call that may be wrong be linked to those of its dependencies that may have made it so.
+
+        These become nodes, and no more than that: what is below them is looked at when they are.
+        """
+        if own not in self.folded or own.suspects is None:
+            return
+        heir, since = self.heirs[own], own.valid_from
+        for number in heir.dependencies:
+            if number in heir.linked:
+                continue
+            node = self.nodes.get(number)
+            if node is not None:
+                different = self._may_differ(node, since)
+            else:
+                row = self.store.row(number)
+                different = row.changed_at > since or not self.trusts(number, row)
+                if different:
+                    node = self.node_of(number, row)
+            if different and node is None:
+                self.rerun(own)
+                return
+            if different:
+                self._link(own, heir, number)
+        self.settle()
+        own.suspects = list(own.dependencies) if 0 < len(own.dependencies) <= LISTED else SCAN
+        own.cause = own.dependencies[0] if own.dependencies else None
+        if own.dependencies:
+            self.kin.taken_over(own, all_linked=False)
+        self.folded.pop(own, None)
+
+    def _may_differ(self, node: Node, since: int) -> bool:
+        """Whether it is not, or may not have been all the time, what an outcome that was right at *since* was made
+        from; or whether a write of it would not find the outcome."""
+        return (
+            node.suspects is not None
+            or node.changed_at > since
+            or node.valid_from > since  # it may have been another one for a while, and be again what it was
+            or node not in self.unspread
+        )
 
     def _depend(self, own: Node, dependency: Node) -> None:
         grown = dependency.bits & ~own.bits
@@ -107,10 +151,47 @@ class Backing(Nodes):
 
     # spec: load.unknown
     def declared_late(self, section: int) -> list[int]:
-        """The section's rows can be nodes from now on; those that something has reached while they could not."""
+        """The section's rows can be nodes from now on; those of them that name what is gone."""
         late = [number for number in self.unreadable - self.removed if self.store.row(number).section == section]
         self.unreadable.difference_update(late)
-        return [number for number in late if number in self.reached]
+        return [number for number in late if number in self.orphans]
+
+    # spec: lazy.code
+    def doubt(self, numbers: Iterable[int]) -> None:
+        """These rows may not be right any more. What depends on them is among them, as far as it is no node."""
+        for number in numbers:
+            node = self.nodes.get(number)
+            if node is not None:
+                self.fold(node)
+            else:
+                self.reached.add(number)
+                self.unknown_doubts[number] = None
+
+    def fold_all(self, section: int) -> None:
+        """No call of the section may be right any more."""
+        ingredient = self.sections.ingredient(section)
+        if ingredient is not None:
+            for node in list(self.graph.table(ingredient).values()):
+                self.fold(node)
+
+    def is_heir(self, number: int) -> bool:
+        """Whether the row is no node, or one that has not run: it depends on what the store says."""
+        node = self.nodes.get(number)
+        return node is None or node in self.heirs
+
+    def fold(self, node: Node) -> None:
+        """The call may not be right any more; which of its dependencies has made it wrong is found out when it is
+        asked for. Nothing happens if it has run in this process: then it is linked to all of them."""
+        if node not in self.heirs:
+            return
+        self.folded[node] = None  # first: an interrupt leaves nothing behind that is taken as linked
+        good = node.suspects is None
+        if good:
+            close(node, SCAN, self.sections.lost, self.graph.newest, self.graph.listeners)
+        node.suspects = SCAN
+        self.kin.doubted(node, None)
+        if good:
+            suspect_dependents(node, self.graph.newest, self.graph.listeners, None, self.kin)
 
     # spec: load.code
     def rerun(self, node: Node) -> None:
@@ -163,6 +244,7 @@ class Backing(Nodes):
 
     def complete(self, own: Node) -> None:
         """Let a call have all of its dependencies that are known here, and its outcome whatever becomes of its row."""
+        self.unfold(own)
         if type(own.value) is Stored:
             own.value = own.value.kept()
         if type(own.pushes) is Pushes and own.pushes.entries is None:
@@ -192,6 +274,7 @@ class Backing(Nodes):
         if own in self.touched:
             self.settle()
         self.heirs.pop(own, None)
+        self.folded.pop(own, None)
         self.journal.rows[own] = None
 
     def proved(self, own: Node, revision: int) -> None:

@@ -111,7 +111,7 @@ class Commit:
         rows = self._rows()
         sections = self._backing.sections
         with self._backing.graph.lock:
-            infos, next_page = sections.different(), sections.next_page
+            infos, next_page = sections.different(taken.revision), sections.next_page
         self._classes = codec.size
         verified = sorted([number for number, good in taken.goodness.items() if good])
         suspect = sorted([number for number, good in taken.goodness.items() if not good])
@@ -279,10 +279,16 @@ class Commit:
         except KeyError:  # it depends on something that no store can have
             loop = self._loop(rows)
             dependencies = tuple(dict.fromkeys([numbers.get(one, loop) for one in draft.dependencies]))
+        section = self._section(draft)
+        if dependencies:
+            self._backing.sections.note_reads(section, dependencies, self._section_of)
         key = self._keys.get(node)
         if key is None:
             key = self._other_key(draft, number, rows)
-        return Row(self._section(draft), key, draft.changed_at, draft.valid_from, draft.flags, dependencies)
+        return Row(section, key, draft.changed_at, draft.valid_from, draft.flags, dependencies)
+
+    def _section_of(self, number: int) -> int:
+        return self._backing.store.row(number).section
 
     def _other_key(self, draft: Draft, number: int, rows: dict[int, tuple[Row, Content | None]]) -> bytes:
         """The key of a row that the store has, or that is found by the row of something else."""

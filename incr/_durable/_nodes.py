@@ -1,10 +1,9 @@
 """Rows as nodes: made one by one, each of them from the moment on at which somebody needs it.
 
-Law: a row becomes a node as it stands in the store. One that no write has reached since the store was opened is right;
-one that was not good when it was written is linked to those of its dependencies that are not what they were. The lock
-of the graph is held.
+Law: a row becomes a node as it stands in the store. One that is good there, and that nothing is known to speak against,
+is right; of any other it is found out when somebody asks for it. The lock of the graph is held.
 
-Keeps: lazy.open, lazy.trust, lazy.value.
+Keeps: lazy.open, lazy.trust, lazy.value, lazy.code, load.code.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ from incr._durable._sources import Source
 from incr._graph import Graph
 from incr._kin import Kin
 from incr._log import UNTRACKED as UNTRACKED_READS
-from incr._node import ABSENT, NEVER, SCAN, Node, Stored, link, settled
+from incr._node import ABSENT, Node, Stored, settled
 from incr._persist._pushed import StoredPushes
 from incr._pushes import LOST, Pushes
 from incr._revision import OPEN
-from incr._suspicion import LISTED
 from incr.store.rows import (
     CALLS,
     GOOD,
@@ -54,9 +52,9 @@ class Heir:
 
     __slots__ = ("_members", "dependencies", "linked")
 
-    def __init__(self, dependencies: Sequence[int], linked: Sequence[int]) -> None:
+    def __init__(self, dependencies: Sequence[int]) -> None:
         self.dependencies = dependencies
-        self.linked = dict.fromkeys(linked)
+        self.linked: dict[int, None] = {}
         self._members: set[int] | None = None
 
     def has(self, number: int) -> bool:
@@ -73,6 +71,7 @@ class Nodes:
     __slots__ = (
         "closed",
         "codec",
+        "folded",
         "graph",
         "heirs",
         "instances",
@@ -117,7 +116,9 @@ class Nodes:
         self.unspread: dict[Node, int] = {}
         #: Calls that have their row's memo and not all of its dependencies.
         self.heirs: dict[Node, Heir] = {}
-        #: Those of them whose dependencies are to be brought into order.
+        #: Those of them that may be wrong, and are not linked yet to what may have made them so (see `Graph.folded`).
+        self.folded = graph.folded
+        #: Heirs whose dependencies are to be brought into order.
         self.touched: dict[Node, None] = {}
         #: Rows that cannot be nodes in this program, as far as somebody has asked; those of them that a write reached.
         self.unreadable: set[int] = set()
@@ -129,6 +130,8 @@ class Nodes:
         self.instances: dict[Any, int] = {}
         #: What stands for dependencies that no store can have; it changes whenever a store is opened.
         self.loop = settled(Node(UNTRACKED_READS, LOOP, LOOP))
+        #: Rows that are not good any more, which the store does not know yet. Those of them that are nodes are in the
+        #: journal.
         self.unknown_doubts: dict[int, None] = {}
         #: All that ever were among them.
         self.reached: set[int] = set()
@@ -206,45 +209,26 @@ class Nodes:
     def node(self, number: int, key: Any = UNREADABLE) -> Node | None:
         """The row's node; None if it is of an ingredient that this program does not declare, or cannot be read.
 
-        What it is suspect for is made before it. *key* is the row's key, where that is known.
+        *key* is the row's key, where that is known.
         """
-        found = self.nodes.get(number)
-        if found is not None or number in self.unreadable:
-            return found
-        stack = [number]
-        under: set[int] = set()
-        while stack:
-            top = stack[-1]
-            row = self.store.row(top)
-            moved = self._moved(row)
-            missing = [one for one in moved if one not in self.nodes and one not in self.unreadable]
-            if top not in under and missing:
-                under.add(top)
-                stack += reversed(missing)
-                continue
-            if top not in self.nodes:  # it may have been needed by two
-                self._make(top, row, moved, key if top == number else UNREADABLE)
-            stack.pop()
+        node = self.nodes.get(number)
+        if node is None and number not in self.unreadable:
+            node = self.node_of(number, self.store.row(number), key)
+        return node
+
+    def node_of(self, number: int, row: Row, key: Any = UNREADABLE) -> Node | None:
+        """`node` for one that was not made yet, with what the store has of the row."""
+        if number not in self.unreadable:
+            self._make(number, row, key)
         return self.nodes.get(number)
 
-    def _moved(self, row: Row) -> list[int]:
-        """The dependencies that are not, or may not be, what the row's outcome was made from."""
-        since = row.valid_from
-        if row.flags & GOOD or since == NEVER:
-            return []
-        moved: list[int] = []
-        for number in row.dependencies:
-            node = self.nodes.get(number)
-            if node is not None:
-                different = node.suspects is not None or node.changed_at > since
-            else:
-                one = self.store.row(number)
-                different = not one.flags & GOOD or one.changed_at > since
-            if different:
-                moved.append(number)
-        return moved
+    # spec: lazy.trust
+    # spec: lazy.code
+    def trusts(self, number: int, row: Row) -> bool:
+        """Whether a row that is no node is right as it stands."""
+        return self.sections.doubts.trusts(row) and number not in self.reached
 
-    def _make(self, number: int, row: Row, moved: list[int], key: Any) -> None:
+    def _make(self, number: int, row: Row, key: Any) -> None:
         ingredient, kind = self.sections.ingredient(row.section), self.sections.kind(row.section)
         if number in self.unreadable or number in self.nodes:  # the section was looked at for the first time just now
             return
@@ -260,7 +244,7 @@ class Nodes:
         elif kind == KEY_SETS:
             node = self.graph.key_set(ingredient)
         elif kind == CALLS:
-            node = self._call(number, row, ingredient, moved, key)
+            node = self._call(number, row, ingredient, key)
         else:
             if key is UNREADABLE:
                 key = self.codec.row_key(ingredient, row.key)
@@ -293,7 +277,8 @@ class Nodes:
         return self.graph.table(ingredient).setdefault(key, node)
 
     # spec: lazy.trust
-    def _call(self, number: int, row: Row, ingredient: Any, moved: list[int], key: Any) -> Node | None:
+    # spec: load.code
+    def _call(self, number: int, row: Row, ingredient: Any, key: Any) -> Node | None:
         if key is UNREADABLE or ingredient.accumulator is not None:
             key = self._call_key(row, ingredient)
         if key is UNREADABLE:
@@ -306,16 +291,17 @@ class Nodes:
             node.value = node.encoded = Stored(self.values, number)
             if row.flags & PUSHES:
                 node.pushes = Pushes(None, StoredPushes(Stored(self.pushes, number), self.sections.accumulators))
-        suspects = [self.nodes.get(one) for one in moved]
-        if row.valid_from == NEVER or None in suspects:
+        if self.sections.doubts.must_run(row):
             node.cause = self.sections.lost
         else:
             node.valid_from = row.valid_from
-            self.heirs[node] = Heir(row.dependencies, moved)
-            if row.flags & GOOD:
+            self.heirs[node] = Heir(row.dependencies)
+            if self.trusts(number, row):
                 node.valid_to, node.suspects = OPEN, None
             else:
-                self._doubt(node, [one for one in suspects if one is not None])
+                self.folded[node] = None
+                if row.flags & GOOD and number in self.reached:  # the store is told with the next commit
+                    self.journal.doubtful[node] = None
         self.graph.table(ingredient)[key] = node
         return node
 
@@ -328,17 +314,6 @@ class Nodes:
             return UNREADABLE
         self.graph.collected = self.graph.collected or Collected()
         return call
-
-    def _doubt(self, node: Node, dependencies: list[Node]) -> None:
-        for dependency in dependencies:
-            node.bits |= dependency.bits
-        for dependency in dependencies:
-            link(dependency, node)
-        node.dependencies = tuple(dependencies)
-        node.suspects = dependencies if 0 < len(dependencies) <= LISTED else SCAN
-        node.cause = dependencies[0] if dependencies else None
-        if dependencies:
-            self.kin.taken_over(node, all_linked=False)
 
     # --- numbers --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ whatever depends on it becomes suspect. Everything else is trusted without a loo
 
 Law: if anything is not as it was, that is so from a revision on that the store has never seen.
 
-Keeps: lazy.open, load.code, load.late, load.unknown.
+Keeps: lazy.open, lazy.code, lazy.late, load.code, load.late, load.unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from incr._graph import At, Graph
 from incr._node import ABSENT, Node, Stored
 from incr.store.rows import CALLS, PRESENCES, RECORDS, VALUE, Store
 
-__all__ = ["stand_on"]
+__all__ = ["BUDGET", "stand_on"]
+
+#: So many rows are looked at to find out which ones depend on what is different; if that is not enough, all rows of
+#: the sections that may depend on it are doubted without a look.
+BUDGET = 2000
 
 #: Sections whose rows have keys, and records, that this program may not be able to read.
 _LOOKED_AT: Final = {"input": (RECORDS, PRESENCES), "query": (CALLS,), "interned": ()}
@@ -58,6 +62,8 @@ class _Opening:
         self._graph = graph
         self._backing = backing
         self._first = graph.newest
+        #: How many rows may still be looked at.
+        self._left = BUDGET
         #: The database is in use.
         self.done = False
 
@@ -72,25 +78,62 @@ class _Opening:
         return graph.newest
 
     # spec: load.code
+    # spec: lazy.late
     def meet(self, ingredient: Any, section: int, other_code: bool, other_keys: bool) -> None:
         """The section has rows of other code, or rows whose keys mean nothing any more."""
-        with self._graph.lock:
-            backing = self._backing
-            numbers = backing.declared_late(section)
-            if other_code or other_keys:
-                numbers = list(backing.store.rows_of(section))
-            if numbers:
-                self._later()
-            if other_keys:
-                backing.drop(numbers)
-                numbers = []
+        backing, sections = self._backing, self._backing.sections
+        numbers = backing.declared_late(section)
+        if other_keys:
+            numbers = list(backing.store.rows_of(section))
+        if numbers or (other_code and sections.size(section)):
+            self._later()
+        if other_code or other_keys:
+            sections.found(section, self._graph.newest, other_code=other_code)
+        if other_keys:
+            backing.drop(numbers)
+        elif other_code:
+            self._doubt_above(section, lambda: backing.store.rows_of(section), sections.size(section))
+        else:
             for number in numbers:
                 node = backing.node(number)
                 if node is not None:
                     backing.rerun(node)
-            if self.done and not backing.codec.all_readable():
-                self._look_at_rows(ingredient, section)
-            backing.settle()
+        if self.done and not backing.codec.all_readable():
+            self._look_at_rows(ingredient, section)
+        backing.settle()
+
+    # spec: lazy.code
+    def _doubt_above(self, section: int, rows: Callable[[], Iterable[int]], size: int) -> None:
+        """Rows of the section, *size* of them at most, are not what they were: what depends on them may be wrong."""
+        backing, sections = self._backing, self._backing.sections
+        if self.done:
+            self._left = BUDGET
+        if not size or not sections.doubts.above(section):
+            return
+        reached = self._above(rows()) if size <= self._left else None
+        if reached is not None:
+            backing.doubt(reached)
+            return
+        for number in sections.doubt_above(section, self._graph.newest):
+            backing.fold_all(number)
+
+    def _above(self, rows: Iterable[int]) -> list[int] | None:
+        """The rows that depend on these, directly or not, but for what is linked; None if there are too many."""
+        backing = self._backing
+        stack = list(rows)
+        seen = set(stack)
+        found: list[int] = []
+        self._left -= len(seen)
+        while stack:
+            more = [one for one in backing.store.dependents(stack.pop()) if one not in seen]
+            self._left -= len(more)
+            if self._left < 0:
+                return None
+            seen.update(more)
+            more = [one for one in more if backing.is_heir(one)]
+            stack += more
+            found += more
+        return found
 
     # spec: load.late
     def look_at_all(self, declared: Iterable[Any]) -> None:
@@ -131,9 +174,14 @@ class _Opening:
         """A process is a world of its own: what it sees outside of the database may be anything."""
         backing = self._backing
         section = backing.sections.untracked()
-        numbers = [] if section is None else list(backing.store.rows_of(section))
+        if section is None:
+            return
+        numbers = list(backing.store.rows_of(section))
         for number in numbers:
             self._later()
             node: Node | None = backing.node(number)
             if node is not None:
+                # Whatever depends on it is doubted, and linked to it when it is looked at.
+                backing.unspread.pop(node, None)
                 backing.changed(node)
+        self._doubt_above(section, lambda: numbers, len(numbers))

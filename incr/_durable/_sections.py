@@ -3,7 +3,7 @@
 Law: a section that this program does not declare is left as it is. Nobody is given a section before all of it that is
 not as it was has been found. The caller holds the lock of the graph, but to ask for a section.
 
-Keeps: load.unknown, load.late.
+Keeps: load.unknown, load.late, lazy.code.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from _thread import RLock
 from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
+from incr._durable._doubts import Doubts
 from incr._durable._rowcodec import parts_of
 from incr._errors import StoreError
 from incr._node import Node
 from incr._persist._declared import by_name
 from incr._persist._reason import Reason, settled
 from incr.store.rows import CALLS, INTERNED, KEY_SETS, PAGE_ROWS, PRESENCES, RECORDS, UNTRACKED, Head, SectionInfo
+from incr.store.sections import check_sections
 
 __all__ = ["KINDS", "Sections"]
 
@@ -42,9 +44,12 @@ class Sections:
         "_named",
         "_new",
         "_next_rows",
+        "_owners",
+        "_pages",
         "_unclear",
         "accumulators",
         "changed",
+        "doubts",
         "lost",
         "next_page",
         "path",
@@ -58,11 +63,19 @@ class Sections:
         fingerprint: Callable[[Any], bytes],
         lock: RLock,
     ) -> None:
+        check_sections(path, head)
         #: That of the graph.
         self._lock = lock
         self._infos: dict[int, SectionInfo] = {info.number: info for info in head.sections}
         #: The number that each section's next row gets, as `SectionInfo` has it.
         self._next_rows: dict[int, int] = {info.number: info.next_row for info in head.sections}
+        #: How many pages each section has.
+        self._pages: dict[int, int] = {info.number: info.pages for info in head.sections}
+        #: Page -> the section that it belongs to, for those that are not full or were begun in this process.
+        self._owners: dict[int, int] = {
+            info.next_row // PAGE_ROWS: info.number for info in head.sections if info.next_row % PAGE_ROWS
+        }
+        self.doubts = Doubts(head.sections)
         #: Sections from this number on were made since the store was opened: all of their rows are nodes.
         self._new = len(self._infos)
         self._named: dict[tuple[int, str], int] = {(info.kind, info.name): info.number for info in head.sections}
@@ -126,6 +139,11 @@ class Sections:
         """Whether there were calls of the query when the store was opened."""
         number = self.of(ingredient, CALLS)
         return number is not None and number < self._new
+
+    def size(self, number: int) -> int:
+        """How many rows the section has ever had."""
+        rows = self._next_rows[number]
+        return self._pages[number] * PAGE_ROWS - -rows % PAGE_ROWS
 
     def untracked(self) -> int | None:
         """The section of the reasons of untracked reads."""
@@ -192,7 +210,7 @@ class Sections:
         code = b"" if ingredient is None else self._code(ingredient, kind)
         parts = () if ingredient is None else parts_of(ingredient, kind)
         self._infos[number] = SectionInfo(number, kind, name, code, parts, 0)
-        self._next_rows[number] = 0
+        self._next_rows[number] = self._pages[number] = 0
         self._named[kind, name] = number
         if ingredient is not None:
             self._met[kind, ingredient] = number
@@ -205,14 +223,49 @@ class Sections:
         row = self._next_rows[number]
         if not row % PAGE_ROWS:
             row = self.next_page * PAGE_ROWS
+            self._owners[self.next_page] = number
+            self._pages[number] += 1
             self.next_page += 1
         self._next_rows[number] = row + 1
         self.changed[number] = None
         return row
 
-    def different(self) -> list[SectionInfo]:
-        """The sections that the store does not have like this."""
-        return [self._info(number) for number in self.changed]
+    # spec: lazy.code
+    def note_reads(self, section: int, dependencies: Iterable[int], section_of: Callable[[int], int]) -> None:
+        """A row of the section depends on these rows. *section_of* is asked for rows that the store had before."""
+        owners = self._owners
+        try:
+            found = {owners[row // PAGE_ROWS] for row in dependencies}
+        except KeyError:
+            for row in dependencies:
+                if row // PAGE_ROWS not in owners:
+                    owners[row // PAGE_ROWS] = section_of(row)
+            found = {owners[row // PAGE_ROWS] for row in dependencies}
+        if not self.doubts.reads(section, found):
+            with self._lock:
+                self.doubts.add_reads(section, found)
+                self.changed[section] = None
+
+    # spec: lazy.code
+    def found(self, number: int, revision: int, *, other_code: bool) -> None:
+        """The section is not what it was, from *revision* on; with *other_code* its calls have to run."""
+        self.doubts.hold(self._info(number), revision)
+        if other_code:
+            self.doubts.other_code(number, revision)
+        self.changed[number] = None
+
+    def doubt_above(self, number: int, revision: int) -> set[int]:
+        """What may depend on rows of the section is not to be trusted from *revision* on; the sections of that."""
+        above = self.doubts.above(number)
+        for one in above:
+            self.doubts.hold(self._info(one), revision)
+            self.doubts.doubt(one, revision)
+            self.changed[one] = None
+        return above
+
+    def different(self, revision: int) -> list[SectionInfo]:
+        """The sections that the store does not have like this, as they were at *revision*."""
+        return self.doubts.as_of([self._info(number) for number in self.changed], revision)
 
     def written(self, infos: Iterable[SectionInfo]) -> None:
         """The store has these."""
@@ -221,4 +274,5 @@ class Sections:
                 self.changed.pop(info.number, None)
 
     def _info(self, number: int) -> SectionInfo:
-        return self._infos[number]._replace(next_row=self._next_rows[number])
+        info = self._infos[number]._replace(next_row=self._next_rows[number], pages=self._pages[number])
+        return self.doubts.noted(info)

@@ -14,6 +14,7 @@ from incr._codec.plain import PlainReader, tree_of
 from incr._errors import CorruptError
 from incr.maintenance._sections import Steps, reader_of, text_of
 from incr.store.rows import KEY_SETS, Head, Progress, Row, SectionInfo, Store
+from incr.store.sections import check_sections
 
 __all__ = ["Problem", "verify"]
 
@@ -46,6 +47,7 @@ def verify(store: Store, *, deep: bool = False, progress: Progress | None = None
             yield Problem("", None, str(error))
     head = store.head()
     try:
+        check_sections(store.path, head)
         reader = reader_of(store, head)
     except CorruptError as error:
         yield Problem("", None, str(error))
@@ -117,6 +119,12 @@ class _Check:
             if info is None:
                 name = self._rows[dependents[0]].name
                 yield Problem(name, dependents[0], f"depends on row {number}, which is not there or damaged")
+                continue
+            for one in dependents:  # what is different in the one's section is looked for in the other's
+                if info.number not in self._rows[one].reads:
+                    yield Problem(
+                        self._rows[one].name, one, f"depends on row {number}, of a section that its own does not"
+                    )
         if not self._deep:
             return
         for number, info in self._rows.items():

@@ -41,8 +41,9 @@ _COUNTS: Final = Struct("<IIIIIII")
 PAGE_ENTRY: Final = Struct("<Q8sIIH")
 #: End 8, digest 8.
 BUCKET_ENTRY: Final = Struct("<Q8s")
-# number 4, kind 1, next row 8, bytes of the name 4, of the fingerprint 2, parts 2; then name, fingerprint, parts.
-_SECTION: Final = Struct("<IBQIHH")
+# number 4, kind 1, next row 8, pages 4, code since 8, doubt since 8, bytes of the name 4, of the fingerprint 2,
+# parts 2, sections that it reads 4; then name, fingerprint, parts, and those sections.
+_SECTION: Final = Struct("<IBQIQQIHHI")
 _PART: Final = Struct("<I")
 _END: Final = Struct("<Q")
 
@@ -120,15 +121,20 @@ def pack_table(head: Head, rows: int, pages: bytes, buckets: bytes) -> bytes:
                 section.number,
                 section.kind,
                 section.next_row,
+                section.pages,
+                section.code_since,
+                section.doubt_since,
                 len(name),
                 len(section.fingerprint),
                 len(section.parts),
+                len(section.reads),
             ),
             name,
             section.fingerprint,
         ]
         for part in map(_text, section.parts):
             parts += [_PART.pack(len(part)), part]
+        parts += map(_PART.pack, section.reads)
     return b"".join(parts)
 
 
@@ -214,10 +220,13 @@ class _Reader:
         return self._data[before : self.at]
 
     def section(self) -> SectionInfo:
-        number, kind, next_row, name, fingerprint, parts = _SECTION.unpack(self.take(_SECTION.size))
+        found = _SECTION.unpack(self.take(_SECTION.size))
+        number, kind, next_row, pages, code_since, doubt_since, name, fingerprint, parts, reads = found
         text = self.text(name)
         code = bytes(self.take(fingerprint))
-        return SectionInfo(number, kind, text, code, tuple(self.part() for _ in range(parts)), next_row)
+        names = tuple(self.part() for _ in range(parts))
+        listed = tuple(section for (section,) in _PART.iter_unpack(self.take(reads * _PART.size)))
+        return SectionInfo(number, kind, text, code, names, next_row, pages, listed, code_since, doubt_since)
 
     def part(self) -> str:
         return self.text(*_PART.unpack(self.take(_PART.size)))

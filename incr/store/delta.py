@@ -28,8 +28,9 @@ __all__ = ["pack_delta", "unpack_delta"]
 _CLASSES: Final = 1
 # flags 1, revision 8, next page 8, sections 4.
 _HEAD: Final = Struct("<BQQI")
-# number 4, kind 1, name bytes 4, fingerprint bytes 4, parts 2, next row 8.
-_SECTION: Final = Struct("<IBIIHQ")
+# number 4, kind 1, name bytes 4, fingerprint bytes 4, parts 2, next row 8, pages 4, code since 8, doubt since 8,
+# sections that it reads 4.
+_SECTION: Final = Struct("<IBIIHQIQQI")
 _LENGTH: Final = Struct("<I")
 #: The codes of unsigned numbers by width; "I" has 4 bytes wherever Python runs now.
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -80,18 +81,25 @@ def _pack_section(section: SectionInfo) -> Iterator[bytes]:
     name = section.name.encode("utf-8", "surrogatepass")
     texts = [part.encode("utf-8", "surrogatepass") for part in section.parts]
     fingerprint = section.fingerprint
-    yield _SECTION.pack(section.number, section.kind, len(name), len(fingerprint), len(texts), section.next_row)
+    yield _SECTION.pack(
+        section.number, section.kind, len(name), len(fingerprint), len(texts), section.next_row, section.pages,
+        section.code_since, section.doubt_since, len(section.reads),
+    )  # fmt: skip
     yield from (name, fingerprint)
     for text in texts:
         yield from (_LENGTH.pack(len(text)), text)
+    yield from map(_LENGTH.pack, section.reads)
 
 
 def _unpack_section(reader: _Reader) -> SectionInfo:
-    number, kind, name_bytes, fingerprint_bytes, parts, next_row = _SECTION.unpack(reader.take(_SECTION.size))
+    found = _SECTION.unpack(reader.take(_SECTION.size))
+    number, kind, name_bytes, fingerprint_bytes, parts, next_row, pages, code_since, doubt_since, count = found
     name = reader.text(name_bytes)
     fingerprint = bytes(reader.take(fingerprint_bytes))
     texts = tuple(reader.text(reader.length()) for _ in range(reader.claim(parts, _LENGTH.size)))
-    return SectionInfo(number, kind, name, fingerprint, texts, next_row)
+    reads = reader.take(reader.claim(count, _LENGTH.size) * _LENGTH.size)
+    listed = tuple(section for (section,) in _LENGTH.iter_unpack(reads))
+    return SectionInfo(number, kind, name, fingerprint, texts, next_row, pages, listed, code_since, doubt_since)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ UNTRACKED: Final = 5
 CALLS: Final = 6
 
 # Bits of a row's flags.
-#: The row was good when it was written: what it says is right for every revision from `valid_from` on.
+#: The row was good when it was written: what it says is right for every revision from `valid_from` on, unless its
+#: section has a doubt that is younger (`SectionInfo`).
 GOOD: Final = 1
 #: The slot, presence or key set has been HIGH.
 HIGH: Final = 2
@@ -86,6 +87,15 @@ class SectionInfo(NamedTuple):
     parts: tuple[str, ...]
     #: The number that the next row gets, if it is not the first one of a page: then a new page is begun.
     next_row: int
+    #: How many pages were begun for it.
+    pages: int = 0
+    #: The sections of which rows of this one may depend on a row, ascending. None is ever taken out.
+    reads: tuple[int, ...] = ()
+    #: Calls that were last known to be right before this revision have to run, as with `NEVER`: their code was another.
+    code_since: int = 0
+    #: Rows that were last known to be right before this revision are not good, whatever their flags say: something that
+    #: they may depend on was found to be different.
+    doubt_since: int = 0
 
 
 class Row(NamedTuple):

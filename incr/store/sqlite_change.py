@@ -55,7 +55,7 @@ def apply(connection: sqlite3.Connection, records: Records, state: State, delta:
     change.write()
     changed = {number for number, record in sections.items() if record != state.sections.get(number)}
     connection.executemany(
-        "INSERT OR REPLACE INTO sections VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO sections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [records.pack_section(sections[number]) for number in sorted(changed)],
     )
     head = Head(

@@ -48,7 +48,7 @@ _TABLES: Final = """
 CREATE TABLE head (checksum INTEGER PRIMARY KEY, revision INTEGER, classes BLOB, next_page INTEGER, last INTEGER,
     synced INTEGER, sections INTEGER, digest BLOB);
 CREATE TABLE sections (number INTEGER PRIMARY KEY, kind INTEGER, names BLOB, fingerprint BLOB, next_row INTEGER,
-    rows INTEGER, row_sum INTEGER, digest BLOB);
+    pages INTEGER, reads BLOB, code_since INTEGER, doubt_since INTEGER, rows INTEGER, row_sum INTEGER, digest BLOB);
 CREATE TABLE rows (number INTEGER PRIMARY KEY, section INTEGER, key BLOB, hash INTEGER, changed_at INTEGER,
     valid_from INTEGER, flags INTEGER, dependencies BLOB, dependents INTEGER, dependent_sum INTEGER, content BLOB,
     digest BLOB);

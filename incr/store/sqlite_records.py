@@ -26,7 +26,7 @@ _ODD: Final = 0x9E3779B97F4A7C15
 _NUMBER: Final = Struct("<Q")
 _ROW: Final = Struct("<6qQ2I")
 _HEAD: Final = Struct("<5q")
-_SECTION: Final = Struct("<4qQI")
+_SECTION: Final = Struct("<7qQ2I")
 
 
 def mark_of(number: int) -> int:
@@ -125,10 +125,11 @@ class Records:
         """The columns of a section."""
         info = record.info
         names = dumps([info.name, *info.parts]).encode()
-        digest = self._section_digest(record, names)
+        reads = pack_numbers("I", info.reads)
+        digest = self._section_digest(record, names, reads)
         return (
-            info.number, info.kind, names, info.fingerprint, info.next_row, record.rows, _signed(record.row_sum),
-            digest,
+            info.number, info.kind, names, info.fingerprint, info.next_row, info.pages, reads, info.code_since,
+            info.doubt_since, record.rows, _signed(record.row_sum), digest,
         )  # fmt: skip
 
     def unpack_section(self, found: Sequence[Any]) -> SectionRecord:
@@ -138,20 +139,23 @@ class Records:
             CorruptError: it does not check.
         """
         try:
-            number, kind, names, fingerprint, next_row, rows, row_sum, digest = found
+            number, kind, names, fingerprint, next_row, pages, packed, code, doubt, rows, row_sum, digest = found
             name, *parts = loads(names)
-            info = SectionInfo(number, kind, name, fingerprint, tuple(parts), next_row)
+            reads = tuple(unpack_numbers("I", memoryview(packed)))
+            info = SectionInfo(number, kind, name, fingerprint, tuple(parts), next_row, pages, reads, code, doubt)
             record = SectionRecord(info, rows, row_sum & _ALL)
-            if digest == self._section_digest(record, names):
+            if digest == self._section_digest(record, names, packed):
                 return record
         except Exception:  # as in `unpack`
             pass
         raise self.damaged(f"the checksum of section {found[0]} differs")
 
-    def _section_digest(self, record: SectionRecord, names: bytes) -> bytes:
-        number, kind, _, fingerprint, _, next_row = record.info
-        fixed = _SECTION.pack(number, kind, next_row, record.rows, record.row_sum, len(names))
-        return self._digest(b"section" + fixed, names + fingerprint)
+    def _section_digest(self, record: SectionRecord, names: bytes, reads: bytes) -> bytes:
+        number, kind, _, fingerprint, _, next_row, pages, _, code_since, doubt_since = record.info
+        fixed = _SECTION.pack(
+            number, kind, next_row, pages, code_since, doubt_since, record.rows, record.row_sum, len(names), len(reads)
+        )
+        return self._digest(b"section" + fixed, names + reads + fingerprint)
 
     def head_digest(self, head: Head, synced: int) -> bytes:
         """What guards the head; the sections have digests of their own."""

@@ -414,7 +414,7 @@ def _read_state(connection: sqlite3.Connection, path: str) -> tuple[Records, Sta
         raise CorruptError(path, 0, "has no head, or more than one")
     checksum, revision, classes, next_page, last, synced, count, digest = found[0]
     records = Records(path, checksum)
-    columns = "number, kind, names, fingerprint, next_row, rows, row_sum, digest"
+    columns = "number, kind, names, fingerprint, next_row, pages, reads, code_since, doubt_since, rows, row_sum, digest"
     sections = {
         section.info.number: section
         for section in map(records.unpack_section, _all(connection, f"SELECT {columns} FROM sections ORDER BY number"))

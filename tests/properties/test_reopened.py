@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 import incr
+from incr._durable import _opening
 from incr.store import MemoryStore
 from random_programs import Cell, Config, Program, evaluate, finish, from_scratch, outcome_of, random_expression
 
@@ -51,6 +52,7 @@ class _Story:
         self.clocked = any("clock" in repr(definition) for definition in _program[0])
 
     def opened(self) -> incr.Database:
+        _opening.BUDGET = self.chance.choice([0, 0, 3, 2000])
         self.opening = incr.open(self.place)
         return self.opening.__enter__()
 

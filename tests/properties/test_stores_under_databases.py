@@ -21,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 import incr
+from incr._durable import _opening
 from incr.store import MemoryStore
 from incr.store.file_store import FileStore
 from incr.store.options import StoreLimits
@@ -143,7 +144,8 @@ class Story:
     def open(self) -> None:
         numbers = range(len(self.world.definitions))
         declared = [number for number in numbers if self.chance.random() < 0.8]
-        self.said.append(f"open {declared}")
+        _opening.BUDGET = self.chance.choice([0, 0, 3, 2000])
+        self.said.append(f"open {declared} with {_opening.BUDGET}")
         for place in self.places:
             place.db = self.world.opened(place.store(), declared)
         self.begun = self.files.disk.calls

@@ -17,8 +17,8 @@ from incr.store.rows import CALLS, GOOD, HIGH, LOST_PUSHES, NEVER, RECORDS, Cont
 GOLDEN = Path(__file__).parent / "golden"
 KINDS = {"base-2-xxh3": XXH3, "base-2-blake2b": BLAKE2B}
 SECTIONS = (
-    SectionInfo(0, RECORDS, "module:Record", b"", ("key",), 3),
-    SectionInfo(2, CALLS, "query \u00e9\ud800", bytes(range(16)), ("a", "b"), 515),
+    SectionInfo(0, RECORDS, "module:Record", b"", ("key",), 3, 1),
+    SectionInfo(2, CALLS, "query \u00e9\ud800", bytes(range(16)), ("a", "b"), 515, 2, (0, 2), 7, 9),
 )
 HEAD = Head(9, SECTIONS, b"table of classes", 4, 21)
 ROWS = {

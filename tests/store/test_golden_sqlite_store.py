@@ -51,9 +51,11 @@ def test_each_record_is_guarded_as_the_page_says(path: Path) -> None:
     checksum, revision, classes, next_page, last, synced, count, digest = head
     assert (checksum, count) == (1, len(sections))
     assert digest == xxh3_64_digest(b"head" + struct.pack("<5q", revision, next_page, last, synced, count) + classes)
-    for number, kind, names, fingerprint, next_row, there, row_sum, digest in sections:
-        fixed = struct.pack("<5qI", number, kind, next_row, there, row_sum, len(names))
-        assert digest == xxh3_64_digest(b"section" + fixed + names + fingerprint)
+    for number, kind, names, fingerprint, next_row, pages, reads, code, doubt, there, row_sum, digest in sections:
+        stamps = (next_row, pages, code, doubt)
+        fixed = struct.pack("<8q2I", number, kind, *stamps, there, row_sum, len(names), len(reads))
+        assert digest == xxh3_64_digest(b"section" + fixed + names + reads + fingerprint)
+        assert all(one < count for (one,) in struct.iter_unpack("<I", reads))
         assert type(json.loads(names)[0]) is str
         numbers = [row[0] for row in rows if row[1] == number]
         assert (there, row_sum % 2**64) == (len(numbers), sum(map(mark, numbers)) % 2**64)

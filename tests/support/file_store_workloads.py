@@ -23,7 +23,7 @@ from incr.store.rows import CALLS, GOOD, NEVER, RECORDS, Content, Delta, Head, R
 from incr.testing import FakeDirectory
 
 #: Small, so that a few deltas fill a segment.
-LIMITS = StoreLimits(segment_bytes=1_200)
+LIMITS = StoreLimits(segment_bytes=1_350)
 STEPS = ("synced", "unsynced", "checkpoint", "rotate", "reopen")
 SLOTS = 5
 #: The page of the second section.

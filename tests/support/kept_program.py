@@ -78,10 +78,16 @@ class _Keeping:
         return number
 
     def sections(self) -> list[SectionInfo]:
+        reads: dict[int, set[int]] = {}
+        for row, _ in self.rows.values():
+            reads.setdefault(row.section, set()).update(self.rows[one][0].section for one in row.dependencies)
         return [
-            SectionInfo(number, kind, name, b"code" if kind == CALLS else b"", parts, self._next[number])
+            SectionInfo(
+                number, kind, name, b"code" if kind == CALLS else b"", parts, self._next[number], 1,
+                tuple(sorted(reads.get(number, ()))), int(kind == CALLS), 2 if name == "app:everything" else 0,
+            )
             for number, (kind, name, parts) in enumerate(_SECTIONS)
-        ]
+        ]  # fmt: skip
 
 
 def keep(store: Store, value: Any = ("b", "c")) -> Kept:
