@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 import incr
+from incr._durable import _opening
 from incr.store import MemoryDirectory, MemoryStore
 from incr.store.file_store import FileStore
 from incr.store.rows import Store
@@ -157,6 +158,7 @@ class Turns:
         inputs, queries = self.used()
         early = [INPUTS[number][self.layouts[number]] for number in inputs if chance.random() < 0.6]
         early += [self.queries[number][self.versions[number]] for number in queries if chance.random() < 0.6]
+        _opening.BUDGET = chance.choice([0, 3, 2000])
         db = database_on(self.store(), [one.__incr__ for one in early], lambda one: self.code.get(one, b"the same"))
         now = [dict(records) for _, records in self.committed]
         for number in inputs:
@@ -209,8 +211,11 @@ class Turns:
                 self.committed[number] = self.layouts[number], dict(now[number])
 
 
-@pytest.mark.spec("load.unknown", "load.late", "load.code")
-def test_whatever_programs_leave_behind_every_delta_is_one_and_every_answer_right() -> None:
+@pytest.mark.spec("load.unknown", "load.late", "load.code", "lazy.code", "lazy.late")
+def test_whatever_programs_leave_behind_every_delta_is_one_and_every_answer_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_opening, "BUDGET", _opening.BUDGET)  # each opening has another one
     named = os.environ.get("INCR_SEED")
     for seed in [int(named)] if named else range(settings().max_examples // 2):
         turns = Turns(seed)
