@@ -33,8 +33,8 @@ PERSIST = {"_code", "_declared", "_garbage", "_pushed", "_reason"}
 STORE = {
     "appender", "block", "cache", "changes", "checksum", "columns", "contents", "current", "delta", "directory",
     "file_store", "files", "home", "index", "layout", "lock", "opening", "options", "overlay", "ownership", "page",
-    "paged", "paged_write", "pipeline", "place", "publish", "repair", "rewrite", "rows", "scan", "segment", "segments",
-    "survey", "undo", "writer",
+    "paged", "paged_write", "pipeline", "place", "publish", "repair", "rewrite", "rows", "scan", "sections", "segment",
+    "segments", "survey", "undo", "writer",
 }  # fmt: skip
 #: What takes milliseconds, and is for other places: SQLite, encryption, compression, network, other programs.
 COSTLY = {
