@@ -21,7 +21,7 @@ from incr._graph import Graph
 from incr._loop import ThreadWakeup, Wakeup, checkpoint, in_thread, new_wakeup
 from incr._persist._code import fingerprint_by
 from incr._persist._garbage import without_collections
-from incr.store.rows import Progress, Store
+from incr.store.rows import Progress, Store, TakenBackError
 
 __all__ = ["Session", "open_session"]
 
@@ -153,10 +153,12 @@ class Session:
                     commit.done()
                     return last
                 ticket = _Ticket(delta.revision, commit)
-                ticket.number = self.store.append(delta, ticket.tell, later=later)
-                if ticket.number == last.number + 1:
-                    commit.done()
-                    self._last = ticket
+                ticket.number = self.store.append(delta, ticket.tell, later=later, behind=last.number)
+                commit.done()
+                self._last = ticket
+            except TakenBackError:
+                commit.failed()
+                continue  # it is built again on what is there now
             except BaseException as error:  # an interrupt may come when the store has it already
                 reached = self._reached(last)
                 if ticket is not None and reached > last.number:
@@ -168,10 +170,6 @@ class Session:
                 if reached < last.number and isinstance(error, Exception):
                     continue  # what it was built on was taken back meanwhile
                 raise
-            if ticket.number != last.number + 1:
-                # What it was built on was taken back meanwhile: it is built again, and written over.
-                commit.failed()
-                continue
             for event in commit.unstored if self.graph.listeners.any else ():
                 self.graph.listeners.emit(event)
             self._consider_checkpoint()
@@ -187,7 +185,7 @@ class Session:
     def _newest(self) -> _Ticket:
         """The newest delta that is in the store. If some were taken back, it is known of all of them."""
         head = self.store.head()
-        if head.last != self._last.number:
+        if head.last != self._last.number or self._last.error is not None:
             wakeup = ThreadWakeup()
             if self._last.enlist(wakeup):
                 wakeup.block()
@@ -205,6 +203,7 @@ class Session:
     def heal(self) -> int:
         """Have a broken store written anew, and commit; the revision."""
         self.store.heal()
+        self.store.sync()  # whoever was told by then that his delta is lost has it in the next one
         return self.commit()
 
     # --- checkpoints ----------------------------------------------------------------------------------------------

@@ -70,10 +70,10 @@ class _Now(NamedTuple):
 class Current:
     """What a store says."""
 
-    __slots__ = ("_head", "_lock", "_log_bytes", "_now", "_path", "_since", "_version")
+    __slots__ = ("_head", "_lock", "_log_bytes", "_now", "_since", "_version", "path")
 
     def __init__(self, path: str, opening: Opening) -> None:
-        self._path = path
+        self.path = path
         #: Held while anything below changes.
         self._lock = threading.Lock()
         #: How often something has begun and ended to change: odd in between.
@@ -234,10 +234,10 @@ class Current:
                 self._version += 1
 
     def _over(self, shared: Shared | None, frozen: Overlay | None, overlay: Overlay) -> _Now:
-        below: Rows = shared.base if shared else NoRows(self._path)
+        below: Rows = shared.base if shared else NoRows(self.path)
         if frozen is not None:
-            below = Layer(self._path, below, frozen)
-        return _Now(shared, Overlay() if frozen is None else frozen, overlay, Layer(self._path, below, overlay))
+            below = Layer(self.path, below, frozen)
+        return _Now(shared, Overlay() if frozen is None else frozen, overlay, Layer(self.path, below, overlay))
 
 
 def _merged(shared: Shared | None, section: int, own: set[int], hidden: set[int]) -> Iterator[int]:

@@ -31,7 +31,7 @@ from incr.store.pipeline import Pipeline
 from incr.store.place import Place, directory_of, new_directory, require_store, take
 from incr.store.publish import copy_to, kept_generations, publish
 from incr.store.repair import Cut, Found
-from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told, tell
+from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told, require_newest, tell
 from incr.store.segment import LONGEST_PAYLOAD, segment_name
 from incr.store.segments import SegmentRange, list_segments, ranges
 from incr.store.survey import Stat, Verified, verify_files, verify_rows
@@ -211,7 +211,7 @@ class FileStore:
     # --- writing --------------------------------------------------------------------------------------------------
 
     # spec: store.append
-    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False, behind: int | None = None) -> int:
         """Take a delta; its number. See `incr.store.rows.Store.append`.
 
         A delta that is longer than `StoreLimits.entry_bytes` goes into a new base before this returns.
@@ -223,8 +223,8 @@ class FileStore:
         pipeline = self._require_writing()
         packed = pack_delta(delta)
         if len(packed) > min(self._options.limits.entry_bytes, LONGEST_PAYLOAD - 4):
-            return self._append_to_base(pipeline, delta, told)
-        return pipeline.append(delta, packed, told, later=later)
+            return self._append_to_base(pipeline, delta, told, behind)
+        return pipeline.append(delta, packed, told, later=later, behind=behind)
 
     def finish(self, number: int) -> None:
         """Have the delta written, by this thread if no other one writes; what came of it is told."""
@@ -304,11 +304,12 @@ class FileStore:
                 # What was taken back may be in the old log nevertheless: its numbers are not given again.
                 self._begin_anew(pipeline, pipeline.writer.next_id, 1, progress)
 
-    def _append_to_base(self, pipeline: Pipeline, delta: Delta, told: Told | None) -> int:
+    def _append_to_base(self, pipeline: Pipeline, delta: Delta, told: Told | None, behind: int | None) -> int:
         """Take a delta that is too long for the log."""
         with self._checkpointing, pipeline.order:
             pipeline.take_back()
             pipeline.writer.flush()
+            require_newest(self.path, self._current.head, behind)
             step = self._current.apply(delta, 0)
             number = step.head.last + 1
             newest = self._newest

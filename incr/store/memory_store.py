@@ -13,7 +13,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Self, final
 
 from incr._errors import CorruptError, StoreError, StoreLockedError
-from incr.store.rows import GOOD, Capabilities, Content, Delta, Head, Progress, Row, SectionInfo, Told, tell
+from incr.store.rows import (
+    GOOD,
+    Capabilities,
+    Content,
+    Delta,
+    Head,
+    Progress,
+    Row,
+    SectionInfo,
+    Told,
+    require_newest,
+    tell,
+)
 
 __all__ = ["MemoryStore"]
 
@@ -120,10 +132,11 @@ class MemoryStore:
         """Never."""
         return False
 
-    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False, behind: int | None = None) -> int:
         """Take a delta; its number. It is as durable as it will ever be."""
         with self._lock:
             self._require()
+            require_newest(self.path, self._head, behind)
             self._apply(delta)
             number = self._head.last
         if told is not None:

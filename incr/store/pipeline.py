@@ -17,7 +17,7 @@ from typing import final
 
 from incr._errors import IncrError
 from incr.store.current import Current, Step
-from incr.store.rows import Delta, Told
+from incr.store.rows import Delta, Told, require_newest
 from incr.store.segment import ENTRY_BYTES
 from incr.store.writer import Ticket, Writer
 
@@ -57,15 +57,18 @@ class Pipeline:
         self._told = threading.Condition()
 
     # spec: store.append
-    def append(self, delta: Delta, packed: bytes, told: Told | None, *, later: bool = False) -> int:
-        """Take a delta; its number. With *later* it may wait for `finish`.
+    def append(
+        self, delta: Delta, packed: bytes, told: Told | None, *, later: bool = False, behind: int | None = None
+    ) -> int:
+        """Take a delta; its number. With *later* it may wait for `finish`. It relies on *behind* and all before.
 
         Raises:
+            TakenBackError: that is not the newest any more.
             StoreError: it could not be written, and was taken back.
             StoreBrokenError: it is not known whether it is on the disk; it was taken back.
         """
         with self.order:
-            pending = self._queue(delta, packed, told, later)
+            pending = self._queue(delta, packed, told, later, behind)
         if told is None:
             try:
                 self.writer.finish(pending.ticket)
@@ -105,9 +108,10 @@ class Pipeline:
             while self._pending and self._pending[-1].ticket.error is not None:
                 self._current.take_back(self._pending.pop().step)
 
-    def _queue(self, delta: Delta, packed: bytes, told: Told | None, later: bool) -> _Pending:
+    def _queue(self, delta: Delta, packed: bytes, told: Told | None, later: bool, behind: int | None) -> _Pending:
         if self.writer.is_stopped:
             self.take_back()
+        require_newest(self._current.path, self._current.head, behind)
         while self._pending and self._pending[0].is_written:
             self._pending.popleft()
         step = self._current.apply(delta, ENTRY_BYTES + len(packed))

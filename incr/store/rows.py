@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from incr._errors import IncrError
+from incr._errors import IncrError, StoreError
 
 __all__ = [
     "CALLS",
@@ -40,7 +40,9 @@ __all__ = [
     "Row",
     "SectionInfo",
     "Store",
+    "TakenBackError",
     "Told",
+    "require_newest",
     "tell",
 ]
 
@@ -186,6 +188,24 @@ def tell(told: Told, error: IncrError | None) -> None:
         raise
 
 
+class TakenBackError(StoreError):
+    """A delta relies on one that is not there any more; nothing of it was taken."""
+
+    def __init__(self, path: str, behind: int) -> None:
+        super().__init__(path, f"does not have delta {behind} as the newest one any more")
+
+
+# spec: store.take-back
+def require_newest(path: str, head: Head, behind: int | None) -> None:
+    """Go on only if the delta *behind*, if there has to be one, is the newest.
+
+    Raises:
+        TakenBackError: it is not.
+    """
+    if behind is not None and head.last != behind:
+        raise TakenBackError(path, behind)
+
+
 class Store(Protocol):
     """One place where one database lives. All of it may be called from any thread.
 
@@ -241,13 +261,18 @@ class Store(Protocol):
         """Whether so much was appended since the last one that it is worth while."""
         ...
 
-    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False, behind: int | None = None) -> int:
         """Take a delta, in the order of the calls; its number. Waits only while too much is waiting to be written.
         With *later* it may be left until `finish` or `wake` is called, or something else is appended.
 
         Reading sees it at once. *told* hears when it is durable, as the store's durability level has it; without
         *told* the call returns then. If it could not be written, it was taken back, together with those behind it:
         *told* (or the call) gets the error, and what they had must be in a later delta.
+
+        *behind* is the number of the delta that it relies on, with all before it.
+
+        Raises:
+            TakenBackError: that is not the newest one any more.
         """
         ...
 

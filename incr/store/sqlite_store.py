@@ -23,7 +23,7 @@ from incr.store.checksum import preferred_checksum
 from incr.store.directory import explained
 from incr.store.files import FileDirectory
 from incr.store.lock import Lock
-from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told
+from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told, require_newest
 from incr.store.sqlite_change import ROW_COLUMNS, State, apply, put_head
 from incr.store.sqlite_commits import LEVELS, Commits, Durability
 from incr.store.sqlite_file import (
@@ -204,7 +204,7 @@ class SqliteStore:
         return False
 
     # spec: sqlite.group
-    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False) -> int:
+    def append(self, delta: Delta, told: Told | None = None, *, later: bool = False, behind: int | None = None) -> int:
         """Take a delta; its number. Without *told* it waits for the commit. Nothing is left for later."""
         wait: threading.Event | None = None
         heard: list[IncrError | None] = []
@@ -212,6 +212,7 @@ class SqliteStore:
             wait = threading.Event()
             told = _waiter(wait, heard)
         with self._connected("written", to_write=True) as connection:
+            require_newest(self._path, self._state.head, behind)
             self._write(connection, delta)
             number = self._state.head.last
             self._commits.appended(number, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import crash_counts
 from incr import CorruptError
 from incr.testing import Crashed, FakeDirectory
 from log_workloads import LIMITS, Known, Run, check, crash_everywhere, open_log, recovered, workloads
@@ -19,7 +20,7 @@ def test_every_crash_of_every_short_workload() -> None:
             run.do(step)
         run.close()
         states += crash_everywhere(run, known)
-    assert (states > 50_000, len(known) > 3_000) == (True, True)
+    assert (states > crash_counts.LOG_SHORT, len(known) > 3_000) == (True, True)
 
 
 @pytest.mark.spec("log.room", "log.recover")
@@ -33,7 +34,7 @@ def test_every_crash_of_workloads_with_room_made_in_advance() -> None:
         assert run.disk.counts.get("allocate") or "synced" not in steps
         run.close()
         states += crash_everywhere(run, known)
-    assert (states > 5_000, len(known) > 1_000) == (True, True)
+    assert (states > crash_counts.LOG_ROOM, len(known) > 1_000) == (True, True)
 
 
 @pytest.mark.spec("log.recover", "log.rollback")
@@ -61,7 +62,7 @@ def test_a_crash_while_a_log_is_opened(mode: str) -> None:
             for state in disk.crash_states(calls):
                 states += 1
                 assert recovered(state, mode) == expected
-    assert states > 20
+    assert states > crash_counts.LOG_OPENED
 
 
 @pytest.mark.spec("log.recover")
@@ -94,4 +95,4 @@ def test_a_crash_in_every_call_of_a_process() -> None:
             again.do(step)
         again.close()
         states += crash_everywhere(again, known, begin)
-    assert states > 2_000
+    assert states > crash_counts.LOG_PROCESS

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+import crash_counts
 from file_store_workloads import (
     CALL,
     Known,
@@ -38,7 +39,7 @@ def test_every_crash_of_every_short_workload() -> None:
             run.do(step)
         run.close()
         states += crash_everywhere(run, known, samples=SAMPLES)
-    assert (states > 30_000, len(known) > 2_000) == (True, True)
+    assert (states > crash_counts.STORE_SHORT, len(known) > 2_000) == (True, True)
 
 
 @pytest.mark.spec("store.append", "store.checkpoint", "store.heal", "store.prune")
@@ -87,7 +88,7 @@ def test_a_crash_while_a_store_is_opened(on_corrupt: OnCorrupt) -> None:
             for state in disk.crash_states(calls, samples=SAMPLES):
                 states += 1
                 assert recovered(state, on_corrupt, known) == last
-    assert states > 50
+    assert states > crash_counts.STORE_OPENED
 
 
 @pytest.mark.spec("store.open", "store.checkpoint")
@@ -123,7 +124,11 @@ def test_a_crash_in_every_call_of_a_process() -> None:
             again.do(step)
         again.close()
         states += crash_everywhere(again, known, begin, samples=0)
-    assert states > 1_000
+    assert states > crash_counts.STORE_PROCESS
+
+
+def test_so_many_states_are_looked_at() -> None:
+    assert crash_counts.TOTAL >= 100_000
 
 
 @pytest.mark.spec("store.open")
