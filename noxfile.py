@@ -64,6 +64,19 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def store_coverage(session: nox.Session) -> None:
+    """The same for what keeps a store, of which the tests reach each line and each branch; it fails if they do not."""
+    install(session, "test")
+    files = [f"tests/{name}" for name in ("store", "maintenance", "cli", "unit")]
+    files += [f"tests/behaviour/test_{name}.py" for name in ("databases_in_stores", "living_in_a_directory", "saving")]
+    session.run("coverage", "erase")
+    pytest = [f"{session.bin}/pytest", "-n", "auto", "--timeout=0", *files, *session.posargs]
+    session.run("coverage", "run", *pytest)
+    session.run("coverage", "combine")
+    session.run("coverage", "report", "--include=incr/store/*,incr/maintenance/*", "--fail-under=100")
+
+
+@nox.session
 def deep(session: nox.Session) -> None:
     """The random tests with many more examples: minutes to hours."""
     install(session, "test")

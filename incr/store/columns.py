@@ -56,7 +56,7 @@ def pack_numbers(code: str, numbers: Iterable[int]) -> bytes:
     Raises:
         OverflowError: a number is too large for the width.
     """
-    packed = _array(code, numbers)
+    packed = array(code, numbers)
     if sys.byteorder == "big":
         packed.byteswap()
     return packed.tobytes()
@@ -70,17 +70,11 @@ def unpack_numbers(code: str, data: memoryview) -> Sequence[int]:
     """
     if len(data) % _WIDTHS[code]:
         raise ValueError("a number is cut short")
-    packed = _array(code, ())
+    packed = array(code)
     packed.frombytes(data)
     if sys.byteorder == "big":
         packed.byteswap()
     return packed
-
-
-def _array(code: str, numbers: Iterable[int]) -> array[int]:
-    if code == "I" and array("I").itemsize != 4:  # the C type's width is the platform's choice
-        code = "L"
-    return array(code, numbers)
 
 
 def split(lengths: Sequence[int], total: int) -> list[int]:

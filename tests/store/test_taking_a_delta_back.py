@@ -56,6 +56,21 @@ def test_what_was_gone_before_stays_gone() -> None:
     assert overlay.removed == {3}
 
 
+@pytest.mark.spec("store.take-back")
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_stamp_that_was_there_comes_back(verified: bool) -> None:
+    """Of rows that are in the base."""
+    overlay = Overlay()
+    overlay.apply(Delta(2, [], None, 0, {}, [5], [6], []))
+    said = what_it_says(overlay)
+    delta = Delta(3, [], None, 0, {}, [6] if verified else [], [] if verified else [5], [])
+    before = remember(overlay, delta)
+    overlay.apply(delta)
+    assert what_it_says(overlay) != said
+    restore(overlay, before)
+    assert what_it_says(overlay) == said
+
+
 @pytest.mark.spec("store.take-back", "store.alike")
 @pytest.mark.parametrize("kind", ["file", "file, long deltas", "sqlite", "memory"])
 def test_a_delta_that_relies_on_what_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:

@@ -209,3 +209,11 @@ def test_bytes_that_no_section_claims_are_refused() -> None:
     )
     with pytest.raises(CorruptError, match="belong to no section"):
         read_base("cache", data)
+
+
+@pytest.mark.spec("base.footer")
+def test_a_file_that_ends_in_its_header_says_so() -> None:
+    for size in range(HEADER_BYTES):
+        with pytest.raises(CorruptError, match="ends within its header") as caught:
+            read_base("cache", image(SMALL)[:size])
+        assert caught.value.offset == size

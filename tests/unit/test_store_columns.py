@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -95,3 +96,25 @@ def test_rows_that_do_not_add_up_are_refused() -> None:
     assert split([2, 0, 3], 5) == [0, 2, 2, 5]
     with pytest.raises(ValueError, match="6 are there"):
         split([2, 3], 6)
+
+
+@pytest.mark.parametrize("code", ["B", "I", "Q", "q"])
+def test_numbers_are_little_endian_on_any_machine(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    width = {"B": 1, "I": 4, "Q": 8, "q": 8}[code]
+    numbers = [0, 1, 200, 255]
+    packed = pack_numbers(code, numbers)
+    assert packed == b"".join(number.to_bytes(width, "little") for number in numbers)
+    other = {"little": "big", "big": "little"}[sys.byteorder]
+    monkeypatch.setattr(sys, "byteorder", other)
+    # Such a machine has the bytes of each number the other way round, and turns them as this one does not.
+    assert pack_numbers(code, numbers) == b"".join(number.to_bytes(width, "big") for number in numbers)
+    assert list(unpack_numbers(code, memoryview(pack_numbers(code, numbers)))) == numbers
+
+
+@pytest.mark.parametrize("column", [[1, 2], (["a", "b"], [3, 4])])
+@pytest.mark.spec("base.bounded")
+def test_bytes_behind_a_column_are_refused(column: Any) -> None:
+    packed = pack_column(column)
+    assert unpack_column(memoryview(packed), 2) == column
+    with pytest.raises(ValueError, match="bytes behind the last"):
+        unpack_column(memoryview(packed + b"\0"), 2)

@@ -274,3 +274,39 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
         noted(name)
     write(tmp_path / "cache")
     assert done == ["write file", "fsync file", "replace file", "fsync directory"]
+
+
+@pytest.mark.spec("save.atomic")
+def test_names_are_not_synced_where_no_directory_can_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, _ = split_path(tmp_path / "cache")
+    opened: list[str] = []
+    monkeypatch.setattr(os, "open", lambda path, *_: opened.append(path))
+    monkeypatch.setattr(os, "name", "nt")
+    directory.sync()
+    assert opened == []
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100])
+def test_a_file_is_read_whole_however_little_comes_at_a_time(
+    piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cache"
+    write(path)
+    content = path.read_bytes()
+    real = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, count: real(descriptor, min(count, piece)))
+    assert read(path) == content
+    # Somebody makes it shorter meanwhile: what is there is what is read.
+    sizes = iter([piece, 0])
+    monkeypatch.setattr(os, "read", lambda descriptor, _: real(descriptor, next(sizes)))
+    assert read(path) == content[:piece]
+
+
+@pytest.mark.parametrize("sizes", [[], [1 << 20], [1 << 19, 1 << 19], [1 << 20, 5], [3, (1 << 20) + 1, 7]])
+def test_what_is_written_in_pieces_is_what_was_given(sizes: list[int], tmp_path: Path) -> None:
+    directory, name = split_path(tmp_path / "cache")
+    chunks = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    with directory.create() as temporary:
+        assert temporary.write(chunks) == sum(sizes)
+        temporary.publish(name)
+    assert (tmp_path / name).read_bytes() == b"".join(chunks)
