@@ -156,7 +156,9 @@ class Nodes:
             node = self.graph.table(ingredient).get(key)
             if node is None:
                 found = self.store.find(section, data)
-                node = None if found is None or found in self.removed else self.node(found, key)
+                if found is not None and found not in self.removed:
+                    self.unreadable.discard(found)  # without the key it may have been
+                    node = self.node(found, key)
         return node
 
     def _key_of(self, ingredient: Any, key: Any) -> bytes | None:
@@ -279,10 +281,12 @@ class Nodes:
     # spec: lazy.trust
     # spec: load.code
     def _call(self, number: int, row: Row, ingredient: Any, key: Any) -> Node | None:
-        if key is UNREADABLE or ingredient.accumulator is not None:
-            key = self._call_key(row, ingredient)
         if key is UNREADABLE:
-            return None
+            key = self._call_key(row, ingredient)
+            if key is UNREADABLE:
+                return None
+        if ingredient.accumulator is not None:
+            self.graph.collected = self.graph.collected or Collected()
         node = Node(ingredient, key)
         node.changed_at = row.changed_at
         if row.flags & LOST_PUSHES:
@@ -312,7 +316,6 @@ class Nodes:
         call = self.node(row.dependencies[0]) if len(row.dependencies) == 1 else None
         if call is None or call.ingredient.kind != "query" or call.ingredient.awaited is not ingredient.awaited:
             return UNREADABLE
-        self.graph.collected = self.graph.collected or Collected()
         return call
 
     # --- numbers --------------------------------------------------------------------------------------------------

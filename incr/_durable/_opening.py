@@ -5,7 +5,7 @@ whatever depends on it becomes suspect. Everything else is trusted without a loo
 
 Law: if anything is not as it was, that is so from a revision on that the store has never seen.
 
-Keeps: lazy.open, lazy.code, lazy.late, load.code, load.late, load.unknown.
+Keeps: commit.revisions, lazy.open, lazy.code, lazy.late, load.code, load.late, load.unknown.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def stand_on(graph: Graph, store: Store, declared: Iterable[Any], fingerprint: C
         codec = RowCodec(store.path, head.classes, declared, graph)
         sections = Sections(store.path, head, declared, fingerprint, graph.lock)
         backing = Backing(graph, store, codec, sections)
+        # spec: commit.revisions
         graph.newest = head.revision
         graph.at = At(graph.newest, graph.tables)
         opening = _Opening(graph, backing)
