@@ -1,7 +1,7 @@
 """What a database that lives in a store costs: to commit, to checkpoint, to open and to ask.
 
 Usage: python benchmarks/store.py [CASE...] [--groups N] [--folder PATH], where incr and trio are installed; prints a
-table for each case: commits, group, checkpoint, opening, growth.
+table for each case: commits, group, checkpoint, opening, peer, growth, demo.
 Law: each figure stands beside another one of the same run: a bare write of as many bytes in the same folder, another
 backend, another way to load. They take turns, and the smallest of many runs counts: what else the machine does only
 ever adds to it. Nothing here decides a test.
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import tempfile
@@ -23,9 +25,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+import environments
 import trio
 
 import incr
+from incr.store import FileDirectory
+from incr.store.delta import unpack_delta
+from incr.store.segments import list_segments, read_frames
 
 #: Files of one group, and calls for each file, in the large program.
 GROUP: Final = 100
@@ -45,6 +51,20 @@ class Source:
 
     path: int = incr.key()
     text: int
+
+
+@incr.input
+class Text:
+    """A file's text."""
+
+    path: str = incr.key()
+    text: str
+
+
+@incr.query
+def upper(db: incr.View, path: str) -> str:
+    """A memo that is as long as what it is made of."""
+    return db[Text, path].text.upper()
 
 
 @incr.query
@@ -348,11 +368,50 @@ def openings(folder: Path, groups: int) -> Iterator[Figure]:
     )
 
 
+def peer(folder: Path, groups: int) -> Iterator[Figure]:
+    """query-cascade's file of the same program, in an environment of its own."""
+    interpreter = environments.make("query_cascade", sys.executable, platform.python_version())
+    command = [str(interpreter), str(Path(__file__).with_name("store_peer.py"))]
+    saving = timed(lambda: subprocess.run([*command, "build", str(folder), str(groups)], check=True))
+    yield Figure(
+        f"query-cascade: {groups * GROUP * CALLS:,} memos computed and saved",
+        f"{saving:,.0f} s",
+        f"{size_of(folder, 'cascade') / 1e6:,.0f} MB on disk",
+    )
+    found = subprocess.run([*command, "load", str(folder), str(groups)], check=True, capture_output=True, text=True)
+    loaded, asked, memory, _ = map(float, found.stdout.split())
+    yield Figure("query-cascade: load", milliseconds(loaded), f"{memory:,.0f} MB resident")
+    yield Figure("query-cascade: load, one input changed, root asked", milliseconds(asked))
+
+
 # --- growth -----------------------------------------------------------------------------------------------------------
 
 
+def change_of(place: Path, last: int) -> tuple[int, int]:
+    """The bytes of the keys, values and edges (four each) in the log's newest delta, and of the delta."""
+    directory = FileDirectory(place)
+    frames = read_frames(directory, list_segments(directory, last).parts, last, 0)
+    entry = [entry for frame, _ in frames for entry in frame.entries][-1]
+    rows = unpack_delta(str(place), entry).rows.values()
+    contents = sum(len(content.value) for _, content in rows if content is not None)
+    return contents + sum(len(row.key) + 4 * len(row.dependencies) for row, _ in rows), len(entry)
+
+
 def growth(folder: Path) -> Iterator[Figure]:
-    """How many bytes many commits of one change take."""
+    """How many bytes of the log a commit of one change takes, beside those of the change; and many commits."""
+    for length in (8, 100, 1_000, 10_000):
+        place = folder / f"text-{length}"
+        with incr.open(place) as db:
+            for value in range(5):
+                size = size_of(place, "log")
+                db.set(Text("src/a.py", f"{value:04d}" * (length // 4)))
+                upper(db, "src/a.py")
+                db.commit()
+            size = size_of(place, "log") - size
+            change, delta = change_of(place, 5)
+        what = f"commit of a text of {length:,} characters and a memo of it"
+        ratios = f"{size / delta:.2f} x the delta, {size / change:.2f} x its keys, values and edges"
+        yield Figure(what, f"{size:,} bytes", ratios, "<= 2 x")
     place = folder / "growth"
     with incr.open(place, durability="interval") as db:
         turn(db, 0, 1)
@@ -368,12 +427,59 @@ def growth(folder: Path) -> Iterator[Figure]:
             yield Figure(f"{commits_:,} commits of one change", f"{size:,} bytes", f"{size / commits_:.0f} bytes each")
 
 
+# --- the demo ---------------------------------------------------------------------------------------------------------
+
+
+def demo(folder: Path) -> Iterator[Figure]:
+    """Whole processes over the standard library: a first start, and second ones that have nothing to do."""
+    command = [
+        sys.executable,
+        "-m",
+        "incr",
+        "demo",
+        "--state",
+        str(folder / "state"),
+        "--second",
+        "--no-edits",
+        "--json",
+    ]
+
+    def spent(what: list[str]) -> tuple[float, bytes]:
+        used = os.times()
+        said = subprocess.run(what, check=True, capture_output=True).stdout
+        now = os.times()
+        return now.children_user + now.children_system - used.children_user - used.children_system, said
+
+    def start() -> tuple[float, dict[str, Any]]:
+        seconds, _ = spent(command)
+        _, said = spent([*command, "--json"])  # which lists more
+        return seconds, json.loads(said)["runs"][0]
+
+    cold, _ = spent(command)
+    yield Figure("the standard library: processor time of a cold start", f"{cold:.2f} s")
+    again = sorted((start() for _ in range(9)), key=lambda one: one[0])
+    best, run = again[0]
+    assert run["executed"] == 0
+    yield Figure("second start", f"{best * 1e3:.0f} ms", f"{best / cold:.1%} of the cold one", "<= 10 %")
+    imports = [sys.executable, "-c", "import incr.cli.demo"]
+    empty = min(spent(imports)[0] for _ in range(9))
+    yield Figure("of it: an interpreter that imports the command", f"{empty * 1e3:.0f} ms")
+    for what, name in (
+        ("opening, with its imports and the fingerprints of the code", "open"),
+        ("stamps of the files", "read"),
+        ("the summary", "analyse"),
+    ):
+        yield Figure(f"of it: {what}", f"{min(one['seconds'][name] for _, one in again) * 1e3:.1f} ms")
+
+
 CASES: Final[dict[str, Callable[[Path, int], Iterator[Figure]]]] = {
     "commits": lambda folder, _: commits(folder),
     "group": lambda folder, _: group_commits(folder),
     "checkpoint": lambda folder, _: checkpoints(folder),
     "opening": openings,
+    "peer": peer,
     "growth": lambda folder, _: growth(folder),
+    "demo": lambda folder, _: demo(folder),
 }
 
 

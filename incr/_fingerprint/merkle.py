@@ -24,11 +24,8 @@ def digest_of(parts: Iterable[bytes]) -> bytes:
     """Sixteen bytes over *parts*; where one ends and the next begins counts."""
     from _blake2 import blake2b  # what hashlib has under this name, without loading OpenSSL first
 
-    hasher = blake2b(digest_size=16)
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.digest()
+    pieces = [piece for part in parts for piece in (len(part).to_bytes(8, "little"), part)]
+    return blake2b(b"".join(pieces), digest_size=16).digest()
 
 
 class _Visit:

@@ -117,14 +117,15 @@ def _opcodes() -> tuple[bytes, bytes]:
     return bytes(kinds), bytes(shifts)
 
 
-def annotation_chains(text: str) -> list[tuple[str, ...]]:
+@lru_cache(maxsize=1024)  # a program has few different ones
+def annotation_chains(text: str) -> tuple[tuple[str, ...], ...]:
     """The same for an annotation that is kept as text."""
     import ast
 
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return ()
     chains: set[tuple[str, ...]] = set()
     for node in ast.walk(tree):
         names: list[str] = []
@@ -133,7 +134,7 @@ def annotation_chains(text: str) -> list[tuple[str, ...]]:
             node = node.value
         if isinstance(node, ast.Name):
             chains.add((node.id, *reversed(names)))
-    return sorted(chains)
+    return tuple(sorted(chains))
 
 
 def imported(references: References, module_globals: dict[str, Any], home: Home) -> Iterator[Any]:

@@ -8,9 +8,7 @@ Keeps: demo.again, demo.edit, demo.threads, demo.watch.
 from __future__ import annotations
 
 import gc
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -155,6 +153,8 @@ def _finish(db: incr.Database, options: DemoOptions, output: Output, run: Run) -
     output.lines(summary_lines(whole))
     output.lines([closing_line(run, edits)])
     if options.json:
+        import json  # like all that most starts do not need
+
         print(json.dumps(document(options.root, [run], edits, request, whole, problems), indent=2))
 
 
@@ -188,6 +188,9 @@ def _problems(db: incr.Database) -> dict[str, tuple[Problem, ...]]:
 # spec: demo.again
 def _second_process(options: DemoOptions, first: Run) -> int:
     """Go on in a new process, which has nothing but the state."""
+    import json
+    import subprocess
+
     command = [sys.executable, "-m", "incr", "demo", os.fspath(options.root), "--state", os.fspath(options.state)]
     command += ["--second", *["--no-edits"] * (not options.edits), *["--problems"] * options.problems]
     if options.threads:

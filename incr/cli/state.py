@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from hashlib import blake2b
 from pathlib import Path
 
 from incr.store import FileDirectory
@@ -22,6 +20,8 @@ __all__ = ["forget", "put_aside", "size_of", "state_folder"]
 
 def state_folder(root: Path) -> Path:
     """A folder in the user's cache, one for each tree."""
+    from hashlib import blake2b
+
     # The digest tells trees of the same name apart; the name is for people who look into the folder.
     digest = blake2b(os.fsencode(root), digest_size=6).hexdigest()
     name = re.sub(r"[^A-Za-z0-9._-]", "_", root.name) or "root"
@@ -63,6 +63,8 @@ def forget(state: Path) -> None:
     Raises:
         StoreError: something else is there, or somebody has it open.
     """
+    import shutil
+
     if os.path.lexists(state) and is_marked(FileDirectory(state)):
         aside = put_aside(state)  # first, so that half of it is never there
         with explained(str(aside), "removed"):

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import incr
 from incr.demo.inputs import Source
 from incr.demo.queries import report, summary
 from incr.demo.values import Summary
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["Request", "analyse_in_threads", "answer_while_typing"]
 
@@ -92,6 +95,8 @@ def _reports(view: incr.View, paths: Sequence[str]) -> None:
 @contextmanager
 def _pool(threads: int) -> Generator[ThreadPoolExecutor, None, None]:
     """Worker threads; if the block is left by an error, what has not begun is not begun."""
+    from concurrent.futures import ThreadPoolExecutor  # and with it logging, which one thread does not need
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="incr demo")
     try:
         yield pool
