@@ -55,6 +55,9 @@ class Encoder:
         Raises:
             EncodeError: a type in it cannot be stored, it nests deeper than 200, or contains itself.
         """
+        kind = type(value)
+        if kind in _AS_IT_IS or (kind is int and -_SMALL <= value < _SMALL):
+            return self._dumps(value)
         met = self._table.size
         try:
             try:

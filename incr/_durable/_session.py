@@ -11,14 +11,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, final
 
 from incr._durable._backing import Backing
 from incr._durable._commit import Commit
 from incr._durable._opening import stand_on
-from incr._errors import IncrError, StoreError
+from incr._durable._tickets import Group, Ticket
+from incr._errors import StoreError
 from incr._graph import Graph
-from incr._loop import ThreadWakeup, Wakeup, checkpoint, in_thread, new_wakeup
+from incr._loop import ThreadWakeup, checkpoint, in_thread, new_wakeup
 from incr._persist._code import fingerprint_by
 from incr._persist._garbage import without_collections
 from incr.store.rows import Progress, Store, TakenBackError
@@ -26,62 +28,16 @@ from incr.store.rows import Progress, Store, TakenBackError
 __all__ = ["Session", "open_session"]
 
 #: So many nodes are encoded on an event loop without holding it up for long; more are left to a thread.
-_FEW = 64
+_FEW = 256
 #: More nodes than this are not committed beside looks for garbage: each of those is a stop of all threads.
 _MANY = 10_000
-
-
-@final
-class _Ticket:
-    """A delta that was appended, and who waits for it."""
-
-    __slots__ = ("_lock", "_waiting", "commit", "done", "error", "number", "revision")
-
-    def __init__(self, revision: int, commit: Commit | None) -> None:
-        self.revision = revision
-        self.commit = commit
-        self.number = 0
-        self.done = commit is None
-        self.error: IncrError | None = None
-        self._waiting: list[Wakeup | ThreadWakeup] = []
-        self._lock = threading.Lock()
-
-    def tell(self, error: IncrError | None) -> None:
-        """It is durable, or will not be."""
-        if error is not None and self.commit is not None:
-            self.commit.failed()
-        with self._lock:
-            self.error, self.done, self.commit = error, True, None
-            waiting, self._waiting = self._waiting, []
-        for wakeup in waiting:
-            try:
-                wakeup.set()
-            except RuntimeError:
-                continue  # the loop that it waited in is gone
-
-    def enlist(self, wakeup: Wakeup | ThreadWakeup) -> bool:
-        """Have *wakeup* set when it is known; False if that is so already."""
-        with self._lock:
-            if not self.done:
-                self._waiting.append(wakeup)
-            return not self.done
-
-    def result(self) -> int:
-        """The revision that is durable.
-
-        Raises:
-            StoreError: it is not.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.revision
 
 
 @final
 class Session:
     """What `incr.open` gives a database: a store to stand on."""
 
-    __slots__ = ("_checkpoint", "_last", "_lock", "backing", "graph", "max_record_bytes", "store")
+    __slots__ = ("_checkpoint", "_gathering", "_last", "_lock", "backing", "graph", "max_record_bytes", "store")
 
     def __init__(
         self, graph: Graph, store: Store, declared: Iterable[Any], fingerprint: Callable[[Any], bytes]
@@ -90,9 +46,11 @@ class Session:
         self.store = store
         self.backing: Backing = stand_on(graph, store, declared, fingerprint)
         head = store.head()
-        self._last = _Ticket(head.revision, None)
+        self._last = Ticket(head.revision, None)
         self._last.number = head.last
         self._lock = threading.Lock()
+        #: Tasks whose commit has not begun.
+        self._gathering: Group | None = None
         #: Values of calls that are longer are left out; None: of any length.
         self.max_record_bytes: int | None = None
         #: The checkpoint that goes on by itself.
@@ -112,7 +70,7 @@ class Session:
             raise
         return self._wait(ticket)
 
-    def _wait(self, ticket: _Ticket) -> int:
+    def _wait(self, ticket: Ticket) -> int:
         wakeup = ThreadWakeup()
         if ticket.enlist(wakeup):
             wakeup.block()
@@ -122,37 +80,72 @@ class Session:
     async def acommit(self) -> int:
         """`commit` without holding up the event loop."""
         await checkpoint()  # tasks that are about to write do so first: one delta serves all that commit now
-        if self.backing.journal.size <= _FEW and self._lock.acquire(blocking=False):
-            try:
-                ticket = self._append_alone()
-            finally:
-                self._lock.release()
-        else:
-            ticket = await in_thread(self._append)
+        ticket: Ticket | None = None
+        while ticket is None:
+            if self.backing.journal.size <= _FEW and self._lock.acquire(blocking=False):
+                try:
+                    ticket = self._append_alone()
+                finally:
+                    self._lock.release()
+            else:
+                ticket = await self._append_together()
         wakeup = new_wakeup()
         if ticket.enlist(wakeup):
             await wakeup.wait()
         return ticket.result()
 
-    def _append(self, *, later: bool = False) -> _Ticket:
+    async def _append_together(self) -> Ticket | None:
+        """Append in a thread, by one task for all that come before it begins; None if it never did."""
+        group = self._gathering
+        if group is not None:
+            wakeup = new_wakeup()
+            if group.enlist(wakeup):
+                await wakeup.wait()
+            return group.result()
+        group = self._gathering = Group()
+        try:
+            await in_thread(partial(self._append_for, group))
+        finally:
+            if not group.begun:  # cancelled before that
+                self._begin(group)
+                group.tell(None, None)
+        return group.result()
+
+    def _append_for(self, group: Group) -> None:
+        with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
+            self._begin(group)
+            try:
+                ticket = self._append_alone()
+            except BaseException as error:
+                group.tell(None, error)
+            else:
+                group.tell(ticket, None)
+
+    def _begin(self, group: Group) -> None:
+        """Whoever comes from now on is not in the group: what he has written may not be taken any more."""
+        if self._gathering is group:
+            self._gathering = None
+        group.begun = True
+
+    def _append(self, *, later: bool = False) -> Ticket:
         with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
             return self._append_alone(later)
 
     # spec: commit.nothing
     # spec: commit.failed
-    def _append_alone(self, later: bool = False) -> _Ticket:
+    def _append_alone(self, later: bool = False) -> Ticket:
         if self.backing.closed:
             raise StoreError(self.store.path, "is closed; open the database again")
         while True:
             last = self._newest()
             commit = Commit(self.backing, self.max_record_bytes)
-            ticket: _Ticket | None = None
+            ticket: Ticket | None = None
             try:
                 delta = commit.build(last.revision)
                 if delta is None:
                     commit.done()
                     return last
-                ticket = _Ticket(delta.revision, commit)
+                ticket = Ticket(delta.revision, commit)
                 ticket.number = self.store.append(delta, ticket.tell, later=later, behind=last.number)
                 commit.done()
                 self._last = ticket
@@ -175,14 +168,14 @@ class Session:
             self._consider_checkpoint()
             return ticket
 
-    def _reached(self, last: _Ticket) -> int:
+    def _reached(self, last: Ticket) -> int:
         """The number of the newest delta in the store; as far as is known, if it is broken."""
         try:
             return self.store.head().last
         except StoreError:
             return last.number
 
-    def _newest(self) -> _Ticket:
+    def _newest(self) -> Ticket:
         """The newest delta that is in the store. If some were taken back, it is known of all of them."""
         head = self.store.head()
         if head.last != self._last.number or self._last.error is not None:
@@ -190,7 +183,7 @@ class Session:
             if self._last.enlist(wakeup):
                 wakeup.block()
             head = self.store.head()
-            self._last = _Ticket(head.revision, None)
+            self._last = Ticket(head.revision, None)
             self._last.number = head.last
         return self._last
 

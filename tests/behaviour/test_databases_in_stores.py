@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio
 import pytest
-import trio
 
 import incr
 from incr._durable import _drafts
@@ -490,26 +489,6 @@ def test_a_database_in_a_store_can_be_saved_to_one_file(opened: Open, ran: list[
     assert alone.load(tmp_path / "one.incr")
     assert total(alone) == 11
     assert ran == []
-
-
-@pytest.mark.spec("commit.group")
-def test_tasks_that_commit_at_the_same_time_are_all_durable(opened: Open, ran: list[str]) -> None:
-    async def main() -> None:
-        async with opened() as db:
-            fill(db)
-
-            async def edit(number: int) -> None:
-                db.set(Note(f"n{number}", text="x"))
-                assert await db.acommit() >= 1
-
-            async with trio.open_nursery() as nursery:
-                for number in range(20):
-                    nursery.start_soon(edit, number)
-            assert db.durable(db.revision)
-
-    trio.run(main)
-    with opened() as db:
-        assert all(db[Note, f"n{number}"].text == "x" for number in range(20))
 
 
 @pytest.mark.spec("commit.durable")
