@@ -24,7 +24,7 @@ __all__ = ["BUDGET", "stand_on"]
 
 #: So many rows are looked at to find out which ones depend on what is different; if that is not enough, all rows of
 #: the sections that may depend on it are doubted without a look.
-BUDGET = 2000
+BUDGET = 256
 
 #: Sections whose rows have keys, and records, that this program may not be able to read.
 _LOOKED_AT: Final = {"input": (RECORDS, PRESENCES), "query": (CALLS,), "interned": ()}

@@ -122,9 +122,7 @@ class _Check:
                 continue
             for one in dependents:  # what is different in the one's section is looked for in the other's
                 if info.number not in self._rows[one].reads:
-                    yield Problem(
-                        self._rows[one].name, one, f"depends on row {number}, of a section that its own does not"
-                    )
+                    yield Problem(self._rows[one].name, one, f"depends on row {number}; its section does not say so")
         if not self._deep:
             return
         for number, info in self._rows.items():

@@ -184,6 +184,14 @@ class Table:
             raise CorruptError(self._path, self._offset, f"page {number} lies where it cannot be")
         return PageEntry(start, end, digest, section, blocks, rows) if rows else None
 
+    def sections(self) -> dict[int, list[int]]:
+        """Section -> its pages, ascending."""
+        found: dict[int, list[int]] = {}
+        for number, (_, _, section, _, rows) in enumerate(PAGE_ENTRY.iter_unpack(self._pages)):
+            if rows:
+                found.setdefault(section, []).append(number)
+        return found
+
     def bucket(self, number: int) -> tuple[int, int, bytes]:
         """Where a bucket begins and ends, and its digest."""
         end, digest = BUCKET_ENTRY.unpack_from(self._buckets, number * BUCKET_ENTRY.size)

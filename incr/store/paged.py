@@ -86,7 +86,7 @@ class Page:
 class PagedBase:
     """A base file that is open for reading."""
 
-    __slots__ = ("_cache", "_file", "_table", "decoded", "header", "path", "proof")
+    __slots__ = ("_cache", "_file", "_sections", "_table", "decoded", "header", "path", "proof")
 
     def __init__(self, path: str, file: File, proof: Proof, header: BaseHeader, table: Table, cache_bytes: int) -> None:
         self.path = path
@@ -94,6 +94,8 @@ class PagedBase:
         self.proof = proof
         self.header = header
         self._table = table
+        #: Section -> its pages; None until somebody asks.
+        self._sections: dict[int, list[int]] | None = None
         self._cache: ByteCache[tuple[int, int, int], Page | Bucket | bytes] = ByteCache(cache_bytes)
         #: How many pages have been unpacked so far.
         self.decoded = 0
@@ -187,10 +189,10 @@ class PagedBase:
 
     def rows_of(self, section: int) -> Iterator[int]:
         """All rows of a section, ascending."""
-        for number in range(self._table.pages):
-            entry = self._table.page(number)
-            if entry is not None and entry.section == section:
-                yield from self.rows_in(number)
+        if self._sections is None:  # once: a store may have more sections than a look at all pages should be done for
+            self._sections = self._table.sections()
+        for number in self._sections.get(section, ()):
+            yield from self.rows_in(number)
 
     def rows_in(self, number: int) -> Sequence[int]:
         """The rows of a page, ascending."""

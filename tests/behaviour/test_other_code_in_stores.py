@@ -67,7 +67,11 @@ class Program:
         def either(db: incr.View, number: int) -> int:
             return int(calls["aside"](db) if number == 3 else calls["size"](db, number))
 
-        for query in (size, half, pair, whole, aside, timed, late, either):
+        @incr.query(name="both")
+        def both(db: incr.View, number: int) -> int:
+            return len(db[Line, number].text) * 100 + int(calls["half"](db, number))
+
+        for query in (size, half, pair, whole, aside, timed, late, either, both):
             calls[query.__incr__.name] = query
 
     def __getattr__(self, name: str) -> Any:
@@ -88,7 +92,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return lambda: FileStore.open(tmp_path / "state")
 
 
-@pytest.fixture(params=[0, 3, 2000])
+@pytest.fixture(params=[0, 3, 256])
 def budget(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many rows an opening looks at: none, too few, enough."""
     monkeypatch.setattr(_opening, "BUDGET", request.param)
@@ -140,6 +144,7 @@ def fill(place: Place, program: Program | None = None) -> None:
         for number in range(8):
             opened.ask("late", number)
             opened.ask("either", number)
+            opened.ask("both", number)
         opened.db.commit()
 
 
@@ -258,6 +263,25 @@ def test_what_was_different_for_a_while_is_seen_by_who_is_bound_to_that_revision
                 fork.set(Line(3, text=""))
                 assert opened.program.pair(fork, 2) == 4
         assert opened.ask("pair", 2)[0] == 2
+
+
+@pytest.mark.spec("lazy.code", "fork.view", "fork.isolated")
+def test_a_fork_writes_below_what_is_doubted(place: Place, budget: int) -> None:
+    fill(place)
+    with Opened(place, Program(half=1)) as opened:
+        program = opened.program
+        with opened.db.snapshot() as snapshot, snapshot.fork() as fork:
+            fork.set(Line(5, text=""))
+            assert program.size(fork, 5) == 0
+            assert program.both(fork, 5) == 0
+            fork.set(Line(4, text=""))
+            assert program.size(fork, 4) == 0
+            assert opened.ask("both", 4) == (402, ["half(4)"])
+            assert opened.ask("both", 5)[0] == 502
+        opened.db.set(Line(4, text="xxxxx"))  # half of it is what it was
+        assert opened.ask("both", 4)[0] == 502
+        opened.db.set(Line(5, text="xx"))
+        assert opened.ask("both", 5)[0] == 201
 
 
 @pytest.mark.spec("lazy.code", "read.untracked")
@@ -397,7 +421,7 @@ def test_rows_that_are_not_doubted_say_when_they_were_right(place: Place, budget
         for info in store.head().sections:
             rows = [store.row(number) for number in store.rows_of(info.number)]
             if info.name in ("half", "pair", "whole"):
-                assert (info.doubt_since > 0) is (budget < 2000)
+                assert (info.doubt_since > 0) is (budget < 256)
                 assert [row.flags & GOOD for row in rows if row.valid_from < info.doubt_since] == []
             if info.name == "size":
                 assert {row.valid_from >= info.code_since for row in rows} == {True}

@@ -194,6 +194,16 @@ def test_everything_that_is_wrong_is_reported() -> None:
     ]
     assert problems(head=lambda real: real()._replace(classes=b"\xff"))[0].section == ""
 
+    def reading(*reads: int) -> Any:
+        """A head in which the section of the words has these."""
+        sections = [info._replace(reads=reads) if info.name == "app:words" else info for info in honest.head().sections]
+        return lambda real: real()._replace(sections=sections)
+
+    assert [(problem.section, problem.what) for problem in problems(head=reading())] == [
+        ("app:words", f"depends on row {number}; its section does not say so") for number in range(3)
+    ]
+    assert "said to depend on a section that is not there" in problems(head=reading(99))[0].what
+
 
 @pytest.mark.spec("tools.verify")
 def test_rows_are_named_as_a_reader_would_write_them() -> None:

@@ -158,7 +158,7 @@ class Turns:
         inputs, queries = self.used()
         early = [INPUTS[number][self.layouts[number]] for number in inputs if chance.random() < 0.6]
         early += [self.queries[number][self.versions[number]] for number in queries if chance.random() < 0.6]
-        _opening.BUDGET = chance.choice([0, 3, 2000])
+        _opening.BUDGET = chance.choice([0, 3, 256])
         db = database_on(self.store(), [one.__incr__ for one in early], lambda one: self.code.get(one, b"the same"))
         now = [dict(records) for _, records in self.committed]
         for number in inputs:

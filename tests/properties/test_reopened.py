@@ -52,7 +52,7 @@ class _Story:
         self.clocked = any("clock" in repr(definition) for definition in _program[0])
 
     def opened(self) -> incr.Database:
-        _opening.BUDGET = self.chance.choice([0, 0, 3, 2000])
+        _opening.BUDGET = self.chance.choice([0, 0, 3, 256])
         self.opening = incr.open(self.place)
         return self.opening.__enter__()
 

@@ -144,7 +144,7 @@ class Story:
     def open(self) -> None:
         numbers = range(len(self.world.definitions))
         declared = [number for number in numbers if self.chance.random() < 0.8]
-        _opening.BUDGET = self.chance.choice([0, 0, 3, 2000])
+        _opening.BUDGET = self.chance.choice([0, 0, 3, 256])
         self.said.append(f"open {declared} with {_opening.BUDGET}")
         for place in self.places:
             place.db = self.world.opened(place.store(), declared)
@@ -264,10 +264,12 @@ class Story:
             return
         views, inputs = self.chance.choice(self.snapshots)
         forks = [view.fork() for view in views]
+        cell = Cell(self.chance.choice(CELLS), 2)
         for fork in forks:
-            fork.set(Cell(1, 2))
-        self.do_ask(forks, inputs | {(Cell, 1): Cell(1, 2)})
-        self.do_ask(forks, inputs | {(Cell, 1): Cell(1, 2)})
+            fork.set(cell)
+        self.do_ask(forks, inputs | {(Cell, cell.number): cell})
+        self.do_ask()
+        self.do_ask(forks, inputs | {(Cell, cell.number): cell})
         for fork in forks:
             fork.close()
 

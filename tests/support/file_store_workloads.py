@@ -52,8 +52,8 @@ def delta(number: int) -> Delta:
         row = Row(1, b"call %d" % (number - 1), number, number, 0, (slot,))
         rows[CALL + number - 1] = (row, None)
     sections = [
-        SectionInfo(0, RECORDS, "slots", b"", ("key",), SLOTS),
-        SectionInfo(1, CALLS, "calls", b"code", (), CALL + number + 1),
+        SectionInfo(0, RECORDS, "slots", b"", ("key",), SLOTS, 1),
+        SectionInfo(1, CALLS, "calls", b"code", (), CALL + number + 1, 1, (0, 1), number // 4, number // 2),
     ]
     return Delta(
         number,

@@ -203,7 +203,7 @@ def _base(directory: MemoryDirectory) -> PagedBase:
     }
     sections = [
         SectionInfo(0, RECORDS, "m:R", b"", ("key",), 2),
-        SectionInfo(1, CALLS, "m:q", b"print", ("x", "y"), 301),
+        SectionInfo(1, CALLS, "m:q", b"print", ("x", "y"), 301, 1, (0, 1), 3, 5),
     ]
     return base_of(directory, "base", head_of(*sections), None, overlay_of(rows))
 
@@ -285,7 +285,10 @@ def deltas() -> list[bytes]:
         256: (Row(1, b"call", 2, 300, 0, (1,)), Content(b"", b"pushes")),
         70_000: (Row(1, b"other", 2, 2**40, GOOD, (256, 1)), None),
     }
-    sections = [SectionInfo(0, RECORDS, "m:R", b"", ("key",), 2), SectionInfo(1, CALLS, "m:q", b"print", ("x", "y"), 7)]
+    sections = [
+        SectionInfo(0, RECORDS, "m:R", b"", ("key",), 2),
+        SectionInfo(1, CALLS, "m:q", b"print", ("x", "y"), 7, 1, (0,), 1, 2),
+    ]
     return [
         pack_delta(Delta(7, sections, b"classes", 3, rows, [3, 4], [5], [6, 900])),
         pack_delta(Delta(2**40, [], None, 3, {}, [], [1, 2, 300], [])),

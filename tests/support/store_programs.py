@@ -152,6 +152,11 @@ class _DeltaMaker:
             info = SectionInfo(number, kind, f"section {number}", op.key, ("part",) * (op.which % 3), skipped)
         else:
             info = sections[sorted(sections)[op.which % len(sections)]]
+        if op.which % 3:
+            reads = tuple(sorted({*info.reads, op.which % (len(sections) + 1)}))
+            info = info._replace(pages=info.pages + 1, reads=reads, doubt_since=self._model.revision)
+        elif op.which % 2:
+            info = info._replace(code_since=self._model.revision)
         self._sections[info.number] = sections[info.number] = info
         return info
 
