@@ -114,7 +114,7 @@ class Tables:
                 self.history.keep(node, past)
             if self.kin is not None and self.kin.origin is not None:
                 self.kin.origin.presence_made(node, slot)
-            self.presence[slot] = node
+            node = self.presence.setdefault(slot, node)  # it may have been made while the origin was asked
         return node
 
     def key_set(self, ingredient: Any) -> Node:
@@ -129,7 +129,7 @@ class Tables:
             node.changed_at = node.valid_from = self.newest
             if self.kin is not None and self.kin.origin is not None:
                 self.kin.origin.key_set_made(node)
-            self.key_sets[ingredient.index] = node
+            node = self.key_sets.setdefault(ingredient.index, node)  # as above
         return node
 
     def untracked_node(self, reason: str) -> Node:

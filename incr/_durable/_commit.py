@@ -285,7 +285,12 @@ class Commit:
         key = self._keys.get(node)
         if key is None:
             key = self._other_key(draft, number, rows)
-        return Row(section, key, draft.changed_at, draft.valid_from, draft.flags, dependencies)
+        since = draft.valid_from
+        if draft.flags & GOOD and since < self._backing.sections.doubts.since(section):
+            since = (
+                self._taken.revision
+            )  # it was running when it was found that what the store had of others is not right
+        return Row(section, key, draft.changed_at, since, draft.flags, dependencies)
 
     def _section_of(self, number: int) -> int:
         return self._backing.store.row(number).section

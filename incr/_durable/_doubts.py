@@ -52,6 +52,10 @@ class Doubts:
         """Whether the row is good, as far as its section says."""
         return bool(row.flags & GOOD) and row.valid_from >= self._trusted_since.get(row.section, 0)
 
+    def since(self, section: int) -> int:
+        """From when on a good row of the section has to be right for it to be trusted."""
+        return self._trusted_since.get(section, 0)
+
     # spec: load.code
     def must_run(self, row: Row) -> bool:
         """Whether the call has to run whatever it depends on."""

@@ -192,13 +192,15 @@ class Nodes:
         """There is a presence node now, made before the slot was filled or emptied in this process."""
         section = self.sections.of(slot.ingredient, PRESENCES)
         data = self.codec.try_key(slot.ingredient, slot.key)
-        if section is not None and data is not None:
+        if section is not None and data is not None and slot not in self.graph.presence:
             self._stamp(own, self.store.find(section, data))
 
     def key_set_made(self, own: Node) -> None:
         """There is a key set now, made before it first changed in this process."""
-        section = self.sections.of(own.ingredient.input, KEY_SETS)
-        self._stamp(own, None if section is None else self.store.find(section, b""))
+        ingredient = own.ingredient.input
+        section = self.sections.of(ingredient, KEY_SETS)
+        if section is not None and ingredient.index not in self.graph.key_sets:
+            self._stamp(own, self.store.find(section, b""))
 
     def _stamp(self, own: Node, number: int | None) -> None:
         if number is not None and number not in self.removed:

@@ -85,9 +85,9 @@ def imported() -> Iterator[list[Module]]:
     _imported.clear()
 
 
-def opened(place: MemoryStore, *late: Any) -> incr.Database:
-    """Opened by a process that has declared *late* before."""
-    return database_on(place.open(), [one.__incr__ for one in (Scale, uses, named, how_many, *late)])
+def opened(place: MemoryStore, *late: Any, code: bytes = b"one") -> incr.Database:
+    """Opened by a process that has declared *late* before; with another *code*, queries are other ones."""
+    return database_on(place.open(), [one.__incr__ for one in (Scale, uses, named, how_many, *late)], lambda one: code)
 
 
 @pytest.fixture
@@ -177,3 +177,18 @@ def test_a_snapshot_from_before_reads_that_they_are_not_there(place: MemoryStore
                 assert (late.Mark, 1) not in view
                 assert list(view.keys(late.Mark)) == []
     db.check_invariant()
+
+
+@pytest.mark.spec("load.late", "load.code")
+def test_what_ran_while_other_code_was_found_need_not_run_again(place: MemoryStore, imported: list[Module]) -> None:
+    db = opened(place, code=b"two")
+    imported.append(late := module())
+    with Recorder(db) as ran:
+        assert (uses(db, 1), uses(db, 2)) == (3, 6)  # this is where its query is met, in the middle of a call
+        assert len(ran.take()) == 4
+    db.commit()
+    db.close()
+    db = opened(place, late.mirrored, late.Mark, late.Place, code=b"two")
+    with Recorder(db) as ran:
+        assert (late.mirrored(db, late.Point(1)), uses(db, 2), uses(db, 1)) == (late.Point(3), 6, 3)
+        assert ran.take() == []
