@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 __all__ = [
@@ -244,8 +245,9 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        if not work.done():
-            await asyncio.wait([work])
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # once more: some scopes cancel until their tasks have ended
+                await asyncio.wait([work])
         if not work.cancelled():
             work.exception()  # looked at: the cancellation is what the caller hears of
         raise

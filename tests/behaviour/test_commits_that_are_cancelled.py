@@ -190,3 +190,39 @@ async def test_cancelled_while_the_disk_is_at_it(operation: str, count: int) -> 
     with incr.open(disk.memory.after_power_loss()) as again:
         assert (inputs_of(again), total(again)) == (last, from_scratch(last))
         assert again.statistics().queries["total"].executed == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.spec("commit.atomic", "store.checkpoint", "flight.cancel")
+async def test_a_base_that_is_being_written_is_waited_for() -> None:
+    """Whoever is cancelled goes on when it is done, not before: closing the database finds nobody at it."""
+    before, after, _ = states(3)
+    disk = HeldDisk()
+    ended = list[str]()
+    async with incr.open(disk) as db:
+        write(db, before)
+        await db.acommit()
+        disk.hold()
+        scope = anyio.CancelScope()
+
+        async def doomed() -> None:
+            try:
+                with scope:
+                    await db.acheckpoint()
+            finally:
+                ended.append("doomed")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(doomed)
+            await anyio.to_thread.run_sync(disk.reached.wait)
+            scope.cancel()
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            assert ended == []
+            write(db, after)  # nobody else waits for it
+            disk.let_go()
+        assert ended == ["doomed"]
+        assert len([name for name in disk.memory.names() if name.startswith("base-")]) == 1
+        await db.acheckpoint()
+        no_trace(db)
+    assert reopened(disk.memory) == after
