@@ -54,6 +54,8 @@ class Commit:
         "_contents",
         "_given",
         "_instances",
+        "_is_done",
+        "_is_durable",
         "_keys",
         "_lock",
         "_max_record_bytes",
@@ -71,7 +73,7 @@ class Commit:
         self._taken = Taken()
         #: It may fail while the caller does not know yet that it was appended.
         self._lock = Lock()
-        self._over = False
+        self._over = self._is_done = self._is_durable = False
         #: What could not be stored.
         self.unstored: list[ValueNotStored] = []
         self._keys: dict[Node, bytes] = {}
@@ -322,6 +324,24 @@ class Commit:
         with self._lock:
             if not self._over:
                 self._done()
+            self._is_done = True
+            if self._is_durable:
+                self._let_go()
+
+    def durable(self) -> None:
+        """Nothing of it will have to be given back. In any thread."""
+        with self._lock:
+            self._is_durable = True
+            if self._is_done:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget what was taken, one thing after the other: forgetting very much at once holds up all threads."""
+        for held in (self._taken.drafts, self._contents, self._keys):
+            while held:
+                held.popitem()
+        while self._stored:
+            self._stored.pop()
 
     def _done(self) -> None:
         backing, taken = self._backing, self._taken

@@ -35,13 +35,16 @@ class Ticket:
 
     def tell(self, error: IncrError | None) -> None:
         """It is durable, or will not be."""
-        if error is not None and self.commit is not None:
-            self.commit.failed()
+        commit = self.commit
+        if error is not None and commit is not None:
+            commit.failed()
         with self._lock:
             self.error, self.done, self.commit = error, True, None
             waiting, self._waiting = self._waiting, []
         for wakeup in waiting:
             wake(wakeup)
+        if error is None and commit is not None:
+            commit.durable()
 
     def enlist(self, wakeup: Wakeup | ThreadWakeup) -> bool:
         """Have *wakeup* set when it is known; False if that is so already."""
