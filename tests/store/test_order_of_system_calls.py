@@ -116,7 +116,7 @@ from incr.store.options import StoreLimits
 sys.path.insert(0, {str(Path(kill_loop.__file__).parent)!r})
 from kill_loop import delta
 
-with FileStore.open(sys.argv[1], limits=StoreLimits(segment_bytes=500)) as store:
+with FileStore.open(sys.argv[1], limits=StoreLimits(segment_bytes=600)) as store:
     for number in (1, 2, 3):
         store.append(delta(number))
     store.checkpoint()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from incr.maintenance import Problem, verify
-from incr.store.rows import CALLS, GOOD, Content, Delta, Row, SectionInfo
+from incr.store.rows import CALLS, GOOD, PAGE_ROWS, Content, Delta, Row, SectionInfo
 from incr.store.sqlite_store import SqliteStore
 
 DEEP = os.environ.get("INCR_HYPOTHESIS_PROFILE") == "deep"
@@ -26,7 +26,7 @@ from incr.store.sqlite_store import SqliteStore
 store = SqliteStore.open(sys.argv[1], durability=sys.argv[2])
 while True:
     number = store.head().last
-    info = SectionInfo(0, CALLS, "chain", b"", ("n",), number + 1)
+    info = SectionInfo(0, CALLS, "chain", b"", ("n",), number + 1, number // PAGE_ROWS + 1, (0,))
     row = Row(0, b"%d" % number, number, number, GOOD, [number - 1] if number else [])
     rows = {number: (row, Content(b"v" * (number % 5000), b""))}
     said = store.append(Delta(number, [info], None, number // PAGE_ROWS + 1, rows, [], [], []))
@@ -71,7 +71,10 @@ def test_who_is_killed_has_kept_its_word(tmp_path: Path, level: str) -> None:
 def test_threads_append_and_read_at_the_same_time(tmp_path: Path) -> None:
     store = SqliteStore.open(tmp_path / "store.db", durability="relaxed")
     workers, each = 6, 30
-    infos = [SectionInfo(number, CALLS, f"worker {number}", b"", (), 0) for number in range(workers)]
+    infos = [
+        SectionInfo(number, CALLS, f"worker {number}", b"", (), number * PAGE_ROWS + each, 1, (number,))
+        for number in range(workers)
+    ]
     store.append(Delta(1, infos, None, workers, {}, (), (), ()))
     wrong: list[BaseException] = []
 

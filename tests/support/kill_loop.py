@@ -102,8 +102,8 @@ def delta(number: int) -> Delta:
     """Sets a slot, and what the call behind it came to."""
     slot = number % SLOTS
     sections = [
-        SectionInfo(0, RECORDS, "slots", b"", ("key",), SLOTS),
-        SectionInfo(1, CALLS, "calls", b"", (), CALL + SLOTS),
+        SectionInfo(0, RECORDS, "slots", b"", ("key",), SLOTS, 1),
+        SectionInfo(1, CALLS, "calls", b"", (), CALL + SLOTS, 1, (0,)),
     ]
     rows = {at: row_of(number, at) for at in (slot, CALL + slot)}
     return Delta(number, sections if number == 1 else [], b"classes" if number == 1 else None, 2, rows, [], [], [])
