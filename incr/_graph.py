@@ -291,6 +291,8 @@ class Graph(Tables):
             node.encoded = None
             if node.pushes is LOST:
                 node.pushes = pushes
+            if self.kin is not None and node.suspects is None:
+                self.kin.filled(node)
             self.warm(node)
             return outcome
         found = self.find(node, at.revision) if node.history is not None or node.covers(at.revision) else None

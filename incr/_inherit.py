@@ -248,6 +248,9 @@ class Inheritance:
     def suspected(self, node: Node) -> None:
         """A call of the fork is not good any more: nobody writes that down."""
 
+    def filled(self, own: Node) -> None:
+        """The fork has the value again: likewise."""
+
     # --- what happens in the origin -------------------------------------------------------------------------------
 
     def doubted(self, node: Node, dependency: Node | None) -> None:

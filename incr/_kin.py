@@ -108,6 +108,11 @@ class Kin:
         if self.origin is not None:
             self.origin.ran(node)
 
+    def filled(self, node: Node) -> None:
+        """*node*, which is good and had lost its value, has it again."""
+        if self.origin is not None:
+            self.origin.filled(node)
+
     # --- what the forks have to know ------------------------------------------------------------------------------
 
     def doubted(self, node: Node, dependency: Node | None) -> None:

@@ -277,6 +277,16 @@ class Backing(Nodes):
         self.folded.pop(own, None)
         self.journal.rows[own] = None
 
+    # spec: commit.journal
+    def filled(self, own: Node) -> None:
+        """The call has a value that the store does not have, or cannot give to this program. It has just run, so what
+        it depends on is here; if that is not so after all, nothing is stored."""
+        heir = self.heirs.get(own)
+        if not own.ingredient.persist or (heir and any(one not in self.nodes for one in heir.dependencies)):
+            return
+        self.complete(own)
+        self.journal.rows[own] = None
+
     def proved(self, own: Node, revision: int) -> None:
         """The outcome is known to be right from *revision* on."""
         if own.ingredient.kind == "query":

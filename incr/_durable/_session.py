@@ -19,16 +19,23 @@ from incr._durable._commit import Commit
 from incr._durable._opening import stand_on
 from incr._durable._tickets import Group, Ticket
 from incr._errors import StoreError
+from incr._estimate import estimate
 from incr._graph import Graph
 from incr._loop import ThreadWakeup, checkpoint, in_thread, new_wakeup
+from incr._node import Failure, Stored
 from incr._persist._code import fingerprint_by
 from incr._persist._garbage import without_collections
+from incr._pushes import Pushes
 from incr.store.rows import Progress, Store, TakenBackError
 
 __all__ = ["Session", "open_session"]
 
 #: So many nodes are encoded on an event loop without holding it up for long; more are left to a thread.
 _FEW = 256
+#: So do values of so many bytes together, as far as they can be told without encoding them.
+_SMALL = 256 << 10
+#: What is short, or not stored, or not encoded again.
+_TINY = frozenset({int, bool, float, type(None), Stored, Failure})
 #: More nodes than this are not committed beside looks for garbage: each of those is a stop of all threads.
 _MANY = 10_000
 
@@ -82,7 +89,7 @@ class Session:
         await checkpoint()  # tasks that are about to write do so first: one delta serves all that commit now
         ticket: Ticket | None = None
         while ticket is None:
-            if self.backing.journal.size <= _FEW and self._lock.acquire(blocking=False):
+            if self._is_short() and self._lock.acquire(blocking=False):
                 try:
                     ticket = self._append_alone()
                 finally:
@@ -93,6 +100,20 @@ class Session:
         if ticket.enlist(wakeup):
             await wakeup.wait()
         return ticket.result()
+
+    def _is_short(self) -> bool:
+        """Whether what there is to commit does not hold up an event loop for long."""
+        journal, left = self.backing.journal, _SMALL
+        if journal.size > _FEW:
+            return False
+        for node in list(journal.rows):
+            if type(node.value) not in _TINY:
+                left -= estimate(node.value)
+            if type(node.pushes) is Pushes and node.pushes.entries:
+                left -= estimate(node.pushes.entries)
+            if left < 0:
+                return False
+        return True
 
     async def _append_together(self) -> Ticket | None:
         """Append in a thread, by one task for all that come before it begins; None if it never did."""

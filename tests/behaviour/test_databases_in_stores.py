@@ -304,6 +304,37 @@ def test_what_the_database_cannot_see_is_looked_at_again(opened: Open, ran: list
         assert uses(db) == 4
 
 
+@pytest.mark.spec("commit.journal", "memory.evicted")
+def test_a_value_that_was_dropped_before_a_commit_is_stored_once_it_is_there_again(opened: Open) -> None:
+    @incr.query(name="only the last", lru=1)
+    def last(db: incr.View, name: str) -> int:
+        return len(db[Note, name].text)
+
+    @incr.query(name="above the last")
+    def above(db: incr.View, name: str) -> int:
+        return last(db, name) + last(db, "n0")
+
+    with opened() as db:
+        fill(db)
+        assert (above(db, "n1"), above(db, "n2")) == (2, 4)
+        assert db.statistics().queries["only the last"].values == 1
+        db.commit()
+    with opened() as db, Recorder(db) as ran:
+        for name, length in (("n2", 4), ("n1", 2)):
+            assert last(db, name) == length
+            assert ran.take() == [f"only the last('{name}')"]
+            db.commit()
+        db.check_invariant()
+    with opened() as db, Recorder(db) as ran:
+        assert [last(db, f"n{number}") for number in range(3)] == [0, 2, 4]
+        assert ran.take() == []
+        db.set(Note("n1", text="abc"))
+        assert (above(db, "n1"), above(db, "n2")) == (3, 4)
+        assert ran.take() == ["only the last('n1')", "above the last('n1')"]
+        db.commit()
+        db.check_invariant()
+
+
 @pytest.mark.spec("persist.off")
 def test_values_that_are_not_to_be_stored_are_as_if_evicted(opened: Open, ran: list[str]) -> None:
     @incr.query(name="a tree", persist=False)

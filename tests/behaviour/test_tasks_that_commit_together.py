@@ -191,3 +191,48 @@ def test_tasks_that_commit_together_all_hear_why_it_cannot_be(opened: Open) -> N
     trio.run(main)
     with opened() as db:
         assert (db[Note, "culprit"].text, db[Note, "n0"].text) == ("y", "x")
+
+
+_encoded: list[int] = []
+
+
+class Page:
+    """A value that notes where it is encoded."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def encode_page(value: Page) -> str:
+    _encoded.append(threading.get_ident())
+    return value.text
+
+
+incr.register_codec(Page, encode=encode_page, decode=Page)
+told = incr.Accumulator[str]("told of pages")
+
+
+@incr.query
+def page(db: incr.View, size: int) -> Page:
+    return Page("x" * size)
+
+
+@incr.query
+def chatty(db: incr.View, size: int) -> Page:
+    told.push(db, "y" * size)
+    return Page("short")
+
+
+@pytest.mark.spec("commit.group")
+def test_large_values_are_not_encoded_in_the_thread_of_the_loop(opened: Open) -> None:
+    async def main(db: incr.Database) -> None:
+        for call, elsewhere in ((page, False), (chatty, False), (page, True), (chatty, True)):
+            call(db, 1_000_000 if elsewhere else 10)
+            _encoded.clear()
+            await db.acommit()
+            assert [ident != threading.get_ident() for ident in _encoded] == [elsewhere]
+
+    with opened() as db:
+        anyio.run(main, db)
+    with opened() as db:
+        assert [len(page(db, size).text) for size in (10, 1_000_000)] == [10, 1_000_000]
