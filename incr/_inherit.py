@@ -6,7 +6,7 @@ write of the fork reaches, and those that the origin has come to doubt. docs/int
 Law: all dependencies of a call that a fork's write can reach are linked before the walk of that write passes by. The
 lock is held; forks share it.
 
-Keeps: fork.view, fork.isolated, fork.cost, fork.closed.
+Keeps: fork.view, fork.isolated, fork.cost, fork.closed, load.late.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, final
 
 from incr._graph import At, Graph
 from incr._kin import Kin
-from incr._node import ABSENT, Node, Stored, each_dependent, link
-from incr._suspicion import spread_bits
+from incr._node import ABSENT, SCAN, Node, Stored, each_dependent, link
+from incr._suspicion import LISTED, close, spread_bits, suspect_dependents
 from incr._twins import Heir, Twins
 
 __all__ = ["Inheritance"]
@@ -187,6 +187,16 @@ class Inheritance:
             self._touched.discard(own)
             del self.twins.heirs[own]
 
+    # spec: load.late
+    def _look_again(self, own: Node) -> None:
+        """Other code was found in the origin since the twin was made: what it relied on is not taken over any more."""
+        wrong = [item for item in own.dependencies if item.suspects is not None]
+        if wrong and own.suspects is None:
+            graph = self.graph
+            until = min(self.twins.base + 1, graph.newest)
+            close(own, wrong if len(wrong) <= LISTED else SCAN, wrong[0], until, graph.listeners)
+            suspect_dependents(own, until, graph.listeners, None, graph.kin)
+
     def unfold(self, own: Node) -> None:
         """An heir that may be wrong is linked to what may have made it so from the first."""
 
@@ -227,6 +237,8 @@ class Inheritance:
                 for dependency in dependencies:
                     if dependency is not None and heir.has(dependency):
                         self._link(own, heir, dependency)
+            self.settle()
+            self._look_again(own)
             del self._doubts[own]
         self.settle()
 

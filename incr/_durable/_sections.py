@@ -252,7 +252,6 @@ class Sections:
         self.doubts.hold(self._info(number), revision)
         if other_code:
             self.doubts.other_code(number, revision)
-        self.changed[number] = None
 
     def doubt_above(self, number: int, revision: int) -> set[int]:
         """What may depend on rows of the section is not to be trusted from *revision* on; the sections of that."""
