@@ -3,7 +3,7 @@
 Law: whatever is wrong with the file comes out here, before anything is swapped in. A memo is good only if everything
 that it depends on is there, as it was, and its code is what it was.
 
-Keeps: load.aside, load.code, load.unknown.
+Keeps: load.aside, load.code, load.corrupt, load.unknown.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def restore(
         if ingredient.accumulator is not None:
             name_rows(rows, number, columns[number], ingredient)
     for number in used:
+        with located(path, base.sections[number]):
+            _check_good(rows, columns[number])
         _link(rows, number, columns[number])
     for number in used:
         _distrust(rows, number)
@@ -144,6 +146,8 @@ def _restore_calls(
             if flags & GOOD:
                 node.suspects = None
                 node.valid_to = OPEN
+            else:
+                rows.suspects.add(first + row)
         if flags & LOST_PUSHES:
             node.pushes = LOST
             node.value = EMPTY
@@ -185,6 +189,18 @@ def _bits(rows: Rows, members: Sequence[int]) -> int:
         if ingredient is not None:
             bits |= 1 << ingredient.index
     return bits
+
+
+# spec: load.corrupt
+def _check_good(rows: Rows, calls: Calls) -> None:
+    """No call is good that depends on one that may not be: nothing would ever find out that it is wrong."""
+    if rows.suspects.isdisjoint(calls.dependencies):
+        return
+    end = 0
+    for flags, valid_from, count in zip(calls.flags, calls.valid_from, calls.counts, strict=True):
+        start, end = end, end + count
+        if flags & GOOD and valid_from != NEVER and not rows.suspects.isdisjoint(calls.dependencies[start:end]):
+            raise ValueError("a call is said to be good that depends on one that is not")
 
 
 def _link(rows: Rows, number: int, calls: Calls) -> None:

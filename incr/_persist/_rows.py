@@ -78,6 +78,7 @@ class Rows:
         "nodes",
         "path",
         "revision",
+        "suspects",
     )  # fmt: skip
 
     def __init__(self, path: str, base: Base, declared: Declared, decode: Callable[[bytes], Any]) -> None:
@@ -102,6 +103,8 @@ class Rows:
         self.first = list(accumulate((section.rows for section in base.sections), initial=0))
         #: Row of the file -> its node, if this program has one for it.
         self.nodes: list[Node | None] = [None] * self.first[-1]
+        #: Rows of the file that are of calls which may not be good any more.
+        self.suspects: set[int] = set()
 
     def ingredient(self, section: Section) -> Any:
         """The section's ingredient, if this program declares it."""

@@ -12,6 +12,7 @@ import pytest
 
 import incr
 from incr._persist._jobs import prepare_load
+from incr._revision import OPEN
 from incr.store.base import Draft, Section, base_image, read_base
 from incr.store.checksum import preferred_checksum
 from incr.store.columns import pack_column
@@ -405,6 +406,30 @@ def test_damage_is_what_the_program_says(program: Program, path: Path, saved: in
             "delete": {},
         }[on_corrupt]
     )
+
+
+@pytest.mark.spec("load.corrupt")
+def test_a_file_that_says_of_a_call_that_it_is_good_above_one_that_is_not_is_damaged(
+    program: Program, path: Path, saved: incr.Database
+) -> None:
+    saved.set(program.source("a", "three four five"))
+    saved.set(program.source("b", "six"))
+    nodes = [saved._graph.table(one.__incr__)[key] for one, key in ((program.total, ()), (program.words, "a"))]
+    saved._graph.current()
+    assert all(node.suspects is not None for node in nodes)
+    saved.save(path)
+    assert load(program, path).revision == saved.revision
+    nodes[0].suspects, nodes[0].valid_to = (
+        None,
+        OPEN,
+    )  # who makes files by himself can write this down, checksums and all
+    saved.save(path)
+    db = incr.Database()
+    program.fill(db, a="mine")
+    with pytest.raises(incr.CorruptError, match="a call is said to be good that depends on one that is not"):
+        db.load(path)
+    assert db[program.source, "a"].text == "mine"
+    assert db.load(path, on_corrupt="ignore") is False
 
 
 @pytest.mark.spec("load.corrupt")

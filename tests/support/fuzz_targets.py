@@ -21,6 +21,7 @@ from random import Random
 from typing import NamedTuple
 
 from incr import CorruptError, Database, StoreError
+from incr._node import NEVER
 from incr._persist._jobs import load as load_graph
 from incr.codec import Codec
 from incr.store import EncryptedDirectory, Flush, Log, LogReader, MemoryDirectory
@@ -189,6 +190,8 @@ def check_state(data: bytes) -> None:
         load_graph(db._graph, path, declared=_PROGRAM.ingredients())
     except StoreError:
         assert not list(db.keys(_PROGRAM.source))
+    for node in [node for table in db._graph.tables for node in table.values() if node.suspects is None]:
+        assert all(one.suspects is None or one.valid_from == NEVER for one in node.dependencies)
 
 
 # --- bases of pages -----------------------------------------------------------------------------------------------
