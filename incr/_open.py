@@ -130,17 +130,20 @@ def open(
     session = {"code": code, "max_record_bytes": max_record_bytes}
     if not isinstance(place, str | PathLike) and not hasattr(place, "create"):
         in_memory: Any = place
+        if not hasattr(in_memory, "open"):
+            raise TypeError(f"a database lives at a path, in a Directory or in a MemoryStore, not in {place!r}")
+        if mode != "rw" or key is not None or compress:
+            raise ValueError("a store in memory has one opener, who writes, and is neither encrypted nor compressed")
         return Opened(in_memory.open, max_memory, session)
+    safe = {"trust": trust, "network": network}
     if backend == "sqlite":
         if key is not None or compress:
             raise ValueError("an SQLite file is neither encrypted nor compressed; use backend='file'")
         make = _loaded("incr.store.sqlite_store").SqliteStore.open
-        return Opened(lambda: make(place, mode=mode, durability=durability), max_memory, session)
+        return Opened(lambda: make(place, mode=mode, durability=durability, **safe), max_memory, session)
     if backend != "file":
         raise ValueError(f"backend is 'file' or 'sqlite', not {backend!r}")
     store = _loaded("incr.store.file_store")
-
-    safe = {"trust": trust, "network": network}
     options = {"durability": durability, "on_corrupt": on_corrupt, "keep_bases": keep_bases, "compress": compress}
 
     def make_files() -> Store:

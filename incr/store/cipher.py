@@ -109,6 +109,7 @@ class Master:
     """The key of a directory, and where random bytes come from.
 
     Raises:
+        TypeError: it is no bytes.
         ValueError: it has the wrong length.
         StoreError: there is no package for it.
     """
@@ -116,6 +117,12 @@ class Master:
     __slots__ = ("_derive", "_random")
 
     def __init__(self, path: str, key: bytes, random: Callable[[int], bytes]) -> None:
+        given: object = key
+        if not isinstance(given, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"key must be {KEY_BYTES} random bytes, not a {type(given).__name__}; make them of a password with "
+                "hashlib.scrypt"
+            )
         if len(key) != KEY_BYTES:
             raise ValueError(
                 f"key must be {KEY_BYTES} random bytes, as from secrets.token_bytes({KEY_BYTES}), not {len(key)}; "

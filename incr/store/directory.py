@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from incr._errors import StoreError
 
@@ -26,6 +26,7 @@ __all__ = [
     "NO_FOLLOW",
     "Directory",
     "File",
+    "Front",
     "check_name",
     "explained",
     "read_whole",
@@ -136,6 +137,15 @@ class Directory(Protocol):
 
     def sync(self) -> None:
         """Have the names as they are now on the disk before going on."""
+        ...
+
+
+@runtime_checkable
+class Front(Protocol):
+    """A directory that stands in front of another one."""
+
+    def before(self, directory: Directory) -> Directory:
+        """One of the same kind in front of *directory*."""
         ...
 
 

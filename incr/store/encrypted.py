@@ -74,6 +74,13 @@ class EncryptedDirectory:
         self._directory = directory
         self._master = Master(directory.path_of(""), key, random)
 
+    # spec: crypto.backup
+    def before(self, directory: Directory) -> EncryptedDirectory:
+        """*directory* with its files encrypted with the same key."""
+        front = object.__new__(EncryptedDirectory)
+        front._directory, front._master = directory, self._master
+        return front
+
     def path_of(self, name: str) -> str:
         """The file as a message should name it."""
         return self._directory.path_of(name)

@@ -107,8 +107,9 @@ class FileStore:
             StoreError: it is something else, it is not to be trusted, or it cannot be read or written.
         """
         options = Options(mode, durability, on_corrupt, keep_bases, compress, thorough, limits or StoreLimits(), random)
-        options.check()
-        return cls(directory_of(place, write=mode == "rw", trust=trust, network=network), options)
+        directory = directory_of(place, write=mode == "rw", trust=trust, network=network)
+        options.check(directory.path_of(""))
+        return cls(directory, options)
 
     def __init__(self, directory: Directory, options: Options) -> None:
         """See `open`."""
@@ -369,13 +370,13 @@ class FileStore:
     def backup(self, place: Place, progress: Progress | None = None) -> None:
         """Write everything that was appended before to a new store in another directory, while this one goes on.
 
-        The copy is a store of its own: files of the two do not go together.
+        The copy is a store of its own: files of the two do not go together. At a path it is encrypted as this one is.
 
         Raises:
             StoreError: something is in that directory, or it could not be written; nobody will take it for a store.
         """
         self._require_open()
-        directory = new_directory(place)
+        directory = new_directory(place, self._directory)
         order = self._pipeline.order if self._pipeline else nullcontext()
         with self._checkpointing:
             with order:

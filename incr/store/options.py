@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from incr.store.appender import Limits
+from incr.store.block import Zstd
 from incr.store.opening import OnCorrupt
 from incr.store.writer import Flush
 
@@ -45,8 +46,14 @@ class Options(NamedTuple):
     limits: StoreLimits
     random: Callable[[int], bytes]
 
-    def check(self) -> None:
-        """Go on only with what can be chosen."""
+    # spec: paged.zstd
+    def check(self, path: str) -> None:
+        """Go on only with what can be chosen, and can be done here.
+
+        Raises:
+            ValueError: it is no choice.
+            StoreError: the package for it is not installed.
+        """
         if self.mode not in ("rw", "ro"):
             raise ValueError(f"mode must be 'rw' or 'ro', not {self.mode!r}")
         if self.durability not in FLUSH:
@@ -55,3 +62,5 @@ class Options(NamedTuple):
             raise ValueError(f"on_corrupt must be 'error', 'ignore', 'quarantine' or 'delete', not {self.on_corrupt!r}")
         if self.keep_bases < 1:
             raise ValueError(f"keep_bases must be at least 1, not {self.keep_bases}")
+        if self.compress and self.mode == "rw":
+            Zstd(path)

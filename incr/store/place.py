@@ -13,13 +13,13 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from incr._errors import StoreError
-from incr.store.directory import Directory, explained
+from incr.store.directory import Directory, Front, explained
 from incr.store.files import FileDirectory
 from incr.store.home import is_marked, mark
 from incr.store.lock import Lock
 from incr.store.ownership import check_file_system, check_owner
 
-__all__ = ["Place", "directory_of", "new_directory", "require_store", "take"]
+__all__ = ["Place", "check_place", "directory_of", "new_directory", "require_store", "take"]
 
 Place: TypeAlias = "str | os.PathLike[str] | Directory"
 
@@ -34,22 +34,40 @@ def directory_of(place: Place, *, write: bool, trust: Collection[str], network: 
     if not isinstance(place, str | os.PathLike):
         return place
     path = os.fspath(place)
-    if os.path.lexists(path):
-        if not os.path.isdir(path):
-            raise StoreError(path, "is not a directory; a store needs one of its own: give another path")
-        check_owner(path, trust)
-    if write:
-        check_file_system(_existing(path), network)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise StoreError(path, "is not a directory; a store needs one of its own: give another path")
+    check_place(path, write=write, trust=trust, network=network)
     return FileDirectory(path)
 
 
-def new_directory(place: Place, *, trust: Collection[str] = (), network: Collection[str] = ()) -> Directory:
-    """A directory with nothing in it, made where it is missing.
+# spec: owner.trust, owner.network
+def check_place(path: str, *, write: bool, trust: Collection[str], network: Collection[str]) -> None:
+    """Go on only if what is at a path can be trusted, and what is written there will last.
+
+    Raises:
+        StoreError: it cannot, or will not.
+        TypeError: a text is given in place of a list of names: it would allow whatever is a part of it.
+    """
+    for names in (trust, network):
+        if isinstance(names, str):
+            raise TypeError(f"trust and network are lists of names, like [{names!r}], not a text")
+    if not path:
+        raise StoreError("''", "is no path; give the path of a store")
+    if os.path.exists(path):
+        check_owner(path, trust)
+    if write:
+        check_file_system(_existing(path), network)
+
+
+def new_directory(place: Place, like: Directory) -> Directory:
+    """A directory with nothing in it, made where it is missing. At a path it is encrypted if *like* is.
 
     Raises:
         StoreError: something is in it, or it cannot be made.
     """
-    directory = directory_of(place, write=True, trust=trust, network=network)
+    directory = directory_of(place, write=True, trust=(), network=())
+    if directory is not place and isinstance(like, Front):
+        directory = like.before(directory)
     path = directory.path_of("")
     with explained(path, "made"):
         directory.make()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os import PathLike, fsdecode
 from typing import Any, Final, Literal, Self, final
@@ -23,6 +23,7 @@ from incr.store.checksum import preferred_checksum
 from incr.store.directory import explained
 from incr.store.files import FileDirectory
 from incr.store.lock import Lock
+from incr.store.place import check_place
 from incr.store.rows import Capabilities, Content, Delta, Head, Progress, Row, Told, require_newest
 from incr.store.sqlite_change import ROW_COLUMNS, State, apply, put_head
 from incr.store.sqlite_commits import LEVELS, Commits, Durability
@@ -76,11 +77,14 @@ class SqliteStore:
         *,
         mode: Literal["rw", "ro"] = "rw",
         durability: Durability = "commit",
+        trust: Collection[str] = (),
+        network: Collection[str] = (),
     ) -> Self:
         """Have the store in a file; with mode "rw" it is made if it is not there.
 
         With mode "ro" it is read as it is now, beside whoever writes. *durability* says when a delta is on the disk:
         "commit", before it is reported; "interval", at most 50 ms later; "relaxed", with `sync`, `checkpoint`, `close`.
+        *trust* and *network* allow what is refused otherwise, by the names that the errors give.
 
         Raises:
             StoreLockedError: somebody else writes to it.
@@ -91,6 +95,7 @@ class SqliteStore:
         if mode not in ("rw", "ro") or durability not in LEVELS:
             raise ValueError(f"mode is 'rw' or 'ro', durability one of {LEVELS}, not {mode!r} and {durability!r}")
         file = fsdecode(path)
+        check_place(file, write=mode == "rw", trust=trust, network=network)
         lock = None
         if mode == "rw":
             directory, name = os.path.split(os.path.abspath(file))

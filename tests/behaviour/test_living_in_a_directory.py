@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
 
 import incr
+from incr.store import MemoryStore
 from incr.testing import Recorder
 
 
@@ -210,3 +213,54 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
         pass
     with incr.open(tmp_path):  # nobody has it
         pass
+    for place in (b"state", None, 3):
+        with pytest.raises(TypeError, match="a database lives at a path"):
+            incr.open(place)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(incr.StoreError, match="is no path"), incr.open(""):
+        pass
+    memory = MemoryStore()
+    for arguments in ({"mode": "ro"}, {"key": bytes(32)}, {"compress": True}):
+        with pytest.raises(ValueError, match="a store in memory has one opener"):
+            incr.open(memory, **arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="32 random bytes, not a str"), incr.open(tmp_path / "x", key="x" * 32):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pass
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.spec("owner.trust", "owner.network")
+@pytest.mark.parametrize("backend", ["file", "sqlite"])
+def test_what_others_can_write_to_is_trusted_by_name(tmp_path: Path, backend: Literal["file", "sqlite"]) -> None:
+    place = tmp_path / "state"
+    with incr.open(place, backend=backend) as db:
+        db.set(Note("a", text="abc"))
+        db.commit()
+    place.chmod(0o777)
+    for mode in ("rw", "ro"):
+        with (
+            pytest.raises(incr.StoreError, match=f"{place}: can be written by group:.*trust them by name"),
+            incr.open(place, backend=backend, mode=mode),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        ):
+            pass
+    with pytest.raises(TypeError, match=r"lists of names, like \['everyone'\]"):
+        incr.open(place, backend=backend, trust="everyone").__enter__()
+    with incr.open(place, backend=backend, trust=["everyone", f"group:{place.group()}"]) as db:
+        assert db[Note, "a"].text == "abc"
+
+
+@pytest.mark.spec("paged.zstd")
+def test_compression_needs_its_package_when_a_store_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with incr.open(tmp_path / "state") as db:
+        db.set(Note("a", text="abc"))
+        db.commit()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()}
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    for place in ("state", "new"):
+        with (
+            pytest.raises(incr.StoreError, match=rf"{place}.*: needs zstd compression; install .*incr-runtime\[zstd\]"),
+            incr.open(tmp_path / place, compress=True),
+        ):
+            pass
+    assert not (tmp_path / "new").exists()
+    assert {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()} == before
+    with incr.open(tmp_path / "state", compress=True, mode="ro") as db:  # nothing is compressed, nothing will be
+        assert db[Note, "a"].text == "abc"

@@ -14,6 +14,7 @@ from file_store_workloads import Moment, Run, delta, everything, expected, open_
 from incr import CorruptError, StoreError
 from incr.store import Directory, EncryptedDirectory, FileDirectory
 from incr.store.file_store import FileStore
+from incr.store.layout import ENCRYPTED_MAGIC
 from incr.store.opening import OnCorrupt
 from incr.testing import FakeDirectory
 
@@ -145,3 +146,24 @@ def test_a_wrong_key_changes_nothing(tmp_path: Path) -> None:
                 FileStore.open(place, on_corrupt=on_corrupt)
             assert type(caught.value) is StoreError
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+@pytest.mark.spec("crypto.backup", "store.backup")
+def test_a_copy_of_an_encrypted_store_is_encrypted(tmp_path: Path) -> None:
+    with FileStore.open(EncryptedDirectory(FileDirectory(tmp_path / "store"), KEY)) as store:
+        store.append(delta(1))
+        store.append(delta(2))
+        state = everything(store)
+        store.backup(tmp_path / "copy")
+        with pytest.raises(StoreError, match="is a store already"):
+            store.backup(tmp_path / "copy")
+        # A directory object is taken as it is.
+        store.backup(FileDirectory(tmp_path / "plain"))
+    for file in (tmp_path / "copy").iterdir():
+        assert file.name == "LOCK" or file.read_bytes().startswith(ENCRYPTED_MAGIC)
+    with pytest.raises(StoreError, match="is encrypted; open it with the key"):
+        FileStore.open(tmp_path / "copy")
+    with FileStore.open(EncryptedDirectory(FileDirectory(tmp_path / "copy"), KEY)) as copy:
+        assert everything(copy) == state
+    with FileStore.open(tmp_path / "plain") as plain:
+        assert everything(plain) == state
