@@ -68,7 +68,8 @@ def store_coverage(session: nox.Session) -> None:
     """The same for what keeps a store, of which the tests reach each line and each branch; it fails if they do not."""
     install(session, "test")
     files = [f"tests/{name}" for name in ("store", "maintenance", "cli", "unit")]
-    files += [f"tests/behaviour/test_{name}.py" for name in ("databases_in_stores", "living_in_a_directory", "saving")]
+    behaviour = ("databases_in_stores", "living_in_a_directory", "other_code_in_stores", "saving")
+    files += [f"tests/behaviour/test_{name}.py" for name in behaviour]
     session.run("coverage", "erase")
     pytest = [f"{session.bin}/pytest", "-n", "auto", "--timeout=0", *files, *session.posargs]
     session.run("coverage", "run", *pytest)

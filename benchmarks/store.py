@@ -33,6 +33,8 @@ from incr.store import FileDirectory
 from incr.store.delta import unpack_delta
 from incr.store.segments import list_segments, read_frames
 
+#: The queries whose code is another one in this process than in the one that has filled the store.
+CHANGED: Final = os.environ.get("INCR_BENCHMARK_CHANGED", "").split()
 #: Files of one group, and calls for each file, in the large program.
 GROUP: Final = 100
 CALLS: Final = 100
@@ -73,25 +75,25 @@ def changed(db: incr.View, number: int) -> int:
     return db[Knob].turn + number
 
 
-@incr.query
+@incr.query(version=CHANGED.count("leaf"))
 def leaf(db: incr.View, path: int, number: int) -> int:
     """Something about a part of a file."""
     return db[Source, path].text + number
 
 
-@incr.query
+@incr.query(version=CHANGED.count("file"))
 def file(db: incr.View, path: int) -> int:
     """A file, with all its parts."""
     return sum(leaf(db, path, number) for number in range(CALLS - 1))
 
 
-@incr.query
+@incr.query(version=CHANGED.count("group"))
 def group(db: incr.View, number: int) -> int:
     """Some files."""
     return sum(file(db, path) for path in range(number * GROUP, (number + 1) * GROUP))
 
 
-@incr.query
+@incr.query(version=CHANGED.count("root"))
 def root(db: incr.View, groups: int) -> int:
     """All files."""
     return sum(group(db, number) for number in range(groups))
@@ -300,7 +302,7 @@ def checkpoints(folder: Path) -> Iterator[Figure]:
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 #: What a process of its own does for the figures of opening: the ways to begin.
-Way = Literal["build", "open", "load", "pickle"]
+Way = Literal["build", "open", "other", "load", "pickle"]
 
 
 def resident() -> float:
@@ -333,6 +335,15 @@ def begin(way: Way, folder: Path, groups: int) -> None:
             db.set(Source(7, 700))
             root(db, groups)
             print(opened - before, time.perf_counter() - before, resident(), imported)
+    elif way == "other":
+        with incr.open(folder / f"new-{os.getpid()}") as db:
+            turn(db, 1, 1)
+            db.checkpoint()
+        before = time.perf_counter()
+        with incr.open(folder / "large") as db:  # nothing is committed: the next process finds the same
+            opened = time.perf_counter()
+            file(db, 7)
+            print(opened - before, time.perf_counter() - opened, resident(), 0)
     elif way == "load":
         empty = incr.Database()
         print(timed(lambda: empty.load(folder / "whole.incr")), 0, resident(), 0)
@@ -344,10 +355,14 @@ def begin(way: Way, folder: Path, groups: int) -> None:
         print(time.perf_counter() - before, len(values), resident(), 0)
 
 
-def processes(way: Way, folder: Path, groups: int, times: int) -> list[float]:
+def processes(way: Way, folder: Path, groups: int, times: int, changed: str = "") -> list[float]:
     """The smallest figures of some processes: to open, with asking, MB, to make a new store with all imports."""
+    others = os.environ | {"INCR_BENCHMARK_CHANGED": changed}
     command = [sys.executable, __file__, "--begin", way, "--folder", str(folder), "--groups", str(groups)]
-    lines = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(times)]
+    lines = [
+        subprocess.run(command, check=True, capture_output=True, text=True, env=others).stdout.split()
+        for _ in range(times)
+    ]
     return [min(map(float, column)) for column in zip(*lines, strict=True)]
 
 
@@ -360,6 +375,12 @@ def openings(folder: Path, groups: int) -> Iterator[Figure]:
     yield Figure(f"then: open {memos:,} memos", milliseconds(opened), "", "<= 10 ms")
     yield Figure(f"one of {groups * GROUP:,} inputs changed, root asked, in all", milliseconds(asked), "", "<= 50 ms")
     yield Figure("resident after that", f"{memory:.0f} MB", "", "<= 100 MB")
+    for name in ("leaf", "file", "group", "root", "leaf file group root"):
+        other, asked, memory, _ = processes("other", folder, groups, 5, name)
+        yield Figure(
+            f"other code of {name}: open", milliseconds(other), f"{other / opened:.1f} x open, {memory:.0f} MB"
+        )
+        yield Figure(f"other code of {name}: then one file of {CALLS} memos", milliseconds(asked))
     loaded, _, memory, _ = processes("load", folder, groups, 2)
     yield Figure("db.load of the same", milliseconds(loaded), f"{loaded / opened:,.0f} x open, {memory:,.0f} MB")
     loaded, _, memory, _ = processes("pickle", folder, groups, 2)

@@ -53,9 +53,12 @@ class Backing(Nodes):
         if number is None:
             return
         for dependent in self.store.dependents(number):
-            if dependent not in self.nodes and not self.trusts(dependent, self.store.row(dependent)):
-                continue  # nor is anything above it; when it becomes a node it is linked to this one (`unfold`)
-            node = self.node(dependent)
+            node = self.nodes.get(dependent)
+            if node is None:
+                row = self.store.row(dependent)
+                if not self.trusts(dependent, row):
+                    continue  # nor is anything above it; when it becomes a node it is linked to this one (`unfold`)
+                node = self.node_of(dependent, row)
             heir = None if node is None else self.heirs.get(node)
             # It may have run since, and have other dependencies now.
             if node is not None and heir is not None and heir.has(number):

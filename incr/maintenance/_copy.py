@@ -46,7 +46,10 @@ def put(head: Head, items: Iterator[tuple[int, Row, Content]], target: Store, st
     """Fill a new store with rows that come after those that they depend on, or in one batch with them; how many."""
     if target.head().last:
         raise StoreError(target.path, "is not empty; give the path of a new store")
-    nameless = [info._replace(kind=_UNKNOWN, name=f"incomplete {info.number}") for info in head.sections]
+    nameless = [
+        info._replace(kind=_UNKNOWN, name=f"incomplete {info.number}", code_since=0, doubt_since=0)
+        for info in head.sections
+    ]
     total = 0
     batch: dict[int, tuple[Row, Content | None]] = {}
     size = 0

@@ -269,7 +269,8 @@ def test_a_write_below_what_is_doubted_makes_nothing_of_it_a_node(
     with Opened(place, Program(half=1)) as opened:
         opened.db.set(Line(4, text="xxxxxx"))
         assert opened.ask("aside") == (5, [])
-        assert opened.nodes < 8
+        graph, program = opened.db._graph, opened.program
+        assert [len(graph.table(query.__incr__)) for query in (program.size, program.half, program.both)] == [1, 0, 0]
         assert opened.ask("half", 4) == (3, ["size(4)", "half(4)"])
         opened.db.set(Line(5, text=""))
         opened.db.set(Line(4, text="xxxx"))
@@ -441,6 +442,16 @@ def test_few_rows_that_depend_on_other_code_do_not_make_many_doubted(
         assert [opened.ask("either", number) for number in range(4)] == [(0, []), (1, []), (2, []), (5, ["aside()"])]
         # One of them was verified; without a look at the rows all of them have to be.
         assert opened.db.statistics().verified == (1 if limit > 2 else 4)
+
+
+@pytest.mark.spec("lazy.code", "lazy.late")
+def test_what_is_found_later_has_a_budget_of_its_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_opening, "BUDGET", 3)  # too few for what is outside
+    fill(place)
+    with Opened(place, Program(aside=1), without=("aside",)) as opened:
+        assert opened.ask("aside") == (5, ["aside()"])
+        assert [opened.ask("either", number) for number in range(4)] == [(0, []), (1, []), (2, []), (5, [])]
+        assert opened.db.statistics().verified == 1
 
 
 def hostile(change: dict[str, Any]) -> Store:

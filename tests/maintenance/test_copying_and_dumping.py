@@ -20,6 +20,7 @@ from incr.maintenance import SectionCounts, compare, copy, count, dump, export
 from incr.maintenance import _copy as copying
 from incr.store import MemoryStore
 from incr.store.rows import CALLS, GOOD, INTERNED, KEY_SETS, RECORDS, Content, Delta, Row, SectionInfo, Store
+from incr.store.sections import check_sections
 from incr.store.sqlite_store import SqliteStore
 from kept_program import keep
 from store_programs import Model, Step, check_alike, steps
@@ -110,6 +111,7 @@ def test_a_copy_that_ends_early_is_an_empty_store_to_a_database(store: Store, mo
         seen.append([info.name for info in target.head().sections])
         assert {info.kind for info in target.head().sections} <= {0}
         assert target.head().revision == 0
+        check_sections("target", target.head())
 
     copy(store, Watched(target, "append", look))  # type: ignore[arg-type]
     assert len(seen) == 8
