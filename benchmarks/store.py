@@ -462,7 +462,6 @@ def demo(folder: Path) -> Iterator[Figure]:
         str(folder / "state"),
         "--second",
         "--no-edits",
-        "--json",
     ]
 
     def spent(what: list[str]) -> tuple[float, bytes]:
