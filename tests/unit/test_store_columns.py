@@ -118,3 +118,15 @@ def test_bytes_behind_a_column_are_refused(column: Any) -> None:
     assert unpack_column(memoryview(packed), 2) == column
     with pytest.raises(ValueError, match="bytes behind the last"):
         unpack_column(memoryview(packed + b"\0"), 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "rows"), [(["a", "bc"], 2), ([1, 2], 2), ((["a", "b"], [3, 4]), 2), (([1], ([2], ["x"])), 1)]
+)
+@pytest.mark.spec("base.bounded")
+def test_every_cut_of_a_column_is_refused(column: Any, rows: int) -> None:
+    packed = pack_column(column)
+    assert unpack_column(memoryview(packed), rows) == column
+    for size in range(len(packed)):
+        with pytest.raises(ValueError):  # noqa: PT011 - it is the law of the module
+            unpack_column(memoryview(packed[:size]), rows)
