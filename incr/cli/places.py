@@ -153,9 +153,8 @@ def size_of(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    """What is left of something unfinished."""
-    if path.is_dir():
-        shutil.rmtree(path)
+    """What is left of something unfinished. If it cannot be removed, that is not what the user has to hear of."""
+    shutil.rmtree(path, ignore_errors=True)
     for name in ("", *_BESIDE):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(f"{path}{name}")

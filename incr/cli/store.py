@@ -74,7 +74,7 @@ def run_store(options: Namespace) -> int:
 
 
 def _say(error: object, status: int) -> int:
-    print(f"incr store: {error}", file=sys.stderr)
+    print(f"incr store: {str(error).removesuffix('; see the cause above')}", file=sys.stderr)  # none is shown
     return status
 
 

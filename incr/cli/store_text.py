@@ -34,11 +34,11 @@ def stat_document(store: Store, backend: str, size: int, counts: Sequence[Sectio
 def stat_lines(found: dict[str, Any]) -> Iterator[str]:
     """The same for people."""
     yield f"{found['backend']} store of {found['bytes_on_disk']:,} bytes, at revision {found['revision']:,}"
-    yield f"{found['rows']:,} rows after {found['commits']:,} commits"
+    yield f"{_many(found['rows'], 'row')} after {_many(found['commits'], 'commit')}"
     for one in found["sections"]:
         empty = f", {one['empty']:,} without a value" if one["empty"] else ""
         run = f", {one['must_run']:,} of them have to run" if one["must_run"] else ""
-        yield f"{one['kind']} {one['section']}: {one['rows']:,} rows, {one['bytes']:,} bytes{empty}"
+        yield f"{one['kind']} {one['section']}: {_many(one['rows'], 'row')}, {one['bytes']:,} bytes{empty}"
         yield f"  {one['good']:,} good, {one['suspect']:,} suspect{run}"
 
 
@@ -78,6 +78,10 @@ def salvage_lines(found: Salvaged, went_back: Iterable[str]) -> Iterator[str]:
     yield from _rest(len(found.lost))
     for name in found.inputs:
         yield f"records of the input {name} may be missing: set them again"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _rest(count: int) -> Iterator[str]:

@@ -15,13 +15,12 @@ from typing import Final
 
 from incr._errors import StoreError, VersionError
 from incr.store.directory import Directory, explained, read_whole, write_whole
-from incr.store.layout import ENCRYPTED_MAGIC
+from incr.store.layout import ENCRYPTED_MAGIC, FORMAT_NAME
 from incr.store.lock import LOCK_NAME
 from incr.store.paged_write import TEMPORARY
 from incr.store.segment import segment_number
 
 __all__ = [
-    "FORMAT_NAME",
     "STORE_FORMAT",
     "base_generation",
     "base_name",
@@ -35,7 +34,6 @@ __all__ = [
     "sweep",
 ]
 
-FORMAT_NAME: Final = "FORMAT"
 #: The number in `FORMAT` that this release writes, and the only one that it reads.
 STORE_FORMAT: Final = 1
 _TEXT: Final = b"incr-store %d\n"

@@ -23,6 +23,7 @@ __all__ = [
     "ENCRYPTED_MAGIC",
     "FOOTER_BYTES",
     "FORMAT",
+    "FORMAT_NAME",
     "HEADER_BYTES",
     "MAGIC",
     "NO_STORE",
@@ -59,6 +60,8 @@ MAGIC: Final = b"\x89incr\r\n\x1a"
 _END_MAGIC: Final = b"incr-end"
 #: How an encrypted file begins, whatever is in it.
 ENCRYPTED_MAGIC: Final = b"\x89ienc\r\n\x1a"
+#: The name of the file that says that a directory is the store of a database.
+FORMAT_NAME: Final = "FORMAT"
 
 # magic 8, format 2, checksum kind 1, zero 1; then the CRC-32 of these 12. No later format moves these 16 bytes.
 _PROLOGUE: Final = Struct("<8sHBB")

@@ -19,6 +19,7 @@ from incr._errors import CorruptError, StoreError
 from incr.store.appender import Appender, Limits
 from incr.store.directory import Directory, explained
 from incr.store.files import FileDirectory
+from incr.store.layout import FORMAT_NAME
 from incr.store.lock import Lock
 from incr.store.repair import Cut, recover, roll_back
 from incr.store.scan import Scan
@@ -70,7 +71,7 @@ class Log(Generic[T]):
         StoreLockedError: somebody else has it open.
         CorruptError: entries that were acknowledged are damaged.
         VersionError: it was written by another release.
-        StoreError: it cannot be read or written.
+        StoreError: it cannot be read or written, or is the log of a database.
     """
 
     __slots__ = ("_decode", "_directory", "_encode", "_writer", "cut")
@@ -96,6 +97,9 @@ class Log(Generic[T]):
         self._directory = directory = _directory(place)
         with explained(directory.path_of(""), "made"):
             directory.make()
+            names = directory.names()
+        if FORMAT_NAME in names:
+            raise StoreError(directory.path_of(""), "is the store of a database; give the log a directory of its own")
         lock = Lock(directory)
         try:
             found = recover(directory, 0) if on_corrupt == "error" else roll_back(directory, 0)

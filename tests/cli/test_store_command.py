@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -81,7 +82,7 @@ def test_stat_says_how_much_there_is(place: Path, backend: str, capsys: pytest.C
     assert run("stat", place) == 0
     said = capsys.readouterr().out
     assert f"{backend} store of " in said
-    assert "20 rows after 1 commits" in said
+    assert "20 rows after 1 commit\n" in said
     assert "query app:pair: 3 rows, " in said
     assert "2 good, 1 suspect, 1 of them have to run" in said
     assert "1 without a value" in said
@@ -270,6 +271,29 @@ def test_each_kind_of_trouble_has_its_status(
         with pytest.raises(SystemExit) as ended:
             run(*wrong)
         assert ended.value.code == 2
+
+
+@pytest.mark.spec("cli.store.status")
+def test_where_nothing_can_be_made_it_says_so(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing" / "new"
+    assert run("export", place, "--to", missing) == 3
+    said = capsys.readouterr().err
+    assert "missing/new.incomplete-" in said
+    assert "No such file or directory; it, or a part of its path, is not there; make it" in said
+
+    # A medium that cannot be written to, where nothing can be removed either.
+    def refuse(path: object, *more: object, **options: object) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("copytree", "copyfile"):
+        monkeypatch.setattr(places.shutil, name, refuse)
+    monkeypatch.setattr(places.os, "unlink", refuse)
+    assert run("repair", place, "--salvage") == 3
+    said = capsys.readouterr().err
+    assert "Read-only file system; give a path on a file system that can be written" in said
+    assert "above" not in said
 
 
 @pytest.mark.spec("cli.store.status")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import incr
 from incr import CorruptError, StoreBrokenError, StoreError, StoreLockedError
 from incr.store import FileDirectory, Flush, Limits, Log, LogReader, MemoryDirectory
 from incr.store.checksum import preferred_checksum
@@ -436,3 +437,22 @@ def test_what_a_forked_child_does_as_seen_from_inside(monkeypatch: pytest.Monkey
 def test_the_text_of_a_policy() -> None:
     assert Flush.every(3) == Flush(3, None)
     assert Flush.each() == Flush.every(1)
+
+
+@pytest.mark.spec("log.lock")
+def test_the_directory_of_a_database_is_no_log(tmp_path: Path) -> None:
+    with incr.open(tmp_path / "state") as db:
+        db.commit()
+        db.checkpoint()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()}
+    for on_corrupt in ("error", "rollback"):
+        with pytest.raises(StoreError, match=r"state/: is the store of a database; give the log a directory"):
+            Log(
+                tmp_path / "state",
+                encode=bytes,
+                decode=bytes,
+                on_corrupt="error" if on_corrupt == "error" else "rollback",
+            )
+    assert {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()} == before
+    with incr.open(tmp_path / "state"):  # nobody has it
+        pass
