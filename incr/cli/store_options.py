@@ -20,7 +20,7 @@ def add_store(commands: Any) -> None:
     store = commands.add_parser(
         "store",
         help="look after the store of a database",
-        description="Looks after the store of a database: a directory, or an SQLite file. `compact` needs it for itself.",
+        description="Looks after the store of a database: a directory, or an SQLite file. `compact` needs it alone.",
         epilog=_STATUS,
     )
     actions = store.add_subparsers(required=True, metavar="ACTION", dest="action")
