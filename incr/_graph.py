@@ -418,6 +418,7 @@ class Graph(Tables):
                 if dependency not in kept:
                     if self.kin is not None:
                         self.kin.doubted(node, dependency)
+                        self.kin.left(dependency)
                     unlink(dependency, node)
             node.dependencies = dependencies
             node.places = None

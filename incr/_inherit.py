@@ -260,6 +260,9 @@ class Inheritance:
     def suspected(self, node: Node) -> None:
         """A call of the fork is not good any more: nobody writes that down."""
 
+    def left(self, dependency: Node) -> None:
+        """A call of the fork depends on it no more: that changes nothing in the origin."""
+
     def filled(self, own: Node) -> None:
         """The fork has the value again: likewise."""
 

@@ -108,6 +108,11 @@ class Kin:
         if self.origin is not None:
             self.origin.ran(node)
 
+    def left(self, dependency: Node) -> None:
+        """A call that has run depends on it no more."""
+        if self.origin is not None:
+            self.origin.left(dependency)
+
     def filled(self, node: Node) -> None:
         """*node*, which is good and had lost its value, has it again."""
         if self.origin is not None:

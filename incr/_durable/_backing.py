@@ -9,7 +9,7 @@ good row that is no node has not been reached by any write since the store was o
 Law: what depends on something that is not good is not good. All dependencies of a good call that a write can reach are
 linked before the walk of that write passes by. The lock of the graph is held whenever tables change.
 
-Keeps: lazy.suspect, lazy.code, load.code.
+Keeps: commit.vacant, lazy.suspect, lazy.code, load.code, load.unknown.
 """
 
 from __future__ import annotations
@@ -151,6 +151,33 @@ class Backing(Nodes):
                 elif dependent not in self.removed:
                     self._doubt_unknown(dependent)
                     self.orphans[dependent] = None
+
+    def has_presence(self, slot: Node) -> bool:
+        """Whether the store has the presence of a slot that it has."""
+        number, section = self.numbers.get(slot), self.sections.of(slot.ingredient, PRESENCES)
+        if number is None or section is None:
+            return False
+        return self.store.find(section, self.store.row(number).key) is not None
+
+    # spec: commit.vacant
+    def vacated(self, node: Node) -> None:
+        """The node's row, on which no other one depends, is nobody's any more; if it has one."""
+        number = self.numbers.pop(node, None)
+        if number is not None:
+            del self.nodes[number]
+            self.unspread.pop(node, None)
+            self.removed.add(number)
+            self.unreadable.add(number)
+
+    # spec: commit.vacant
+    def left(self, dependency: Node) -> None:
+        """One call less depends on it. If it is an empty slot it may be that nobody does."""
+        kind = dependency.ingredient.kind
+        if kind == "presence" and dependency in self.numbers:
+            dependency = self.graph.slot(dependency.ingredient.input, dependency.key)
+            kind = "input"
+        if kind == "input" and dependency.value is ABSENT and dependency in self.numbers:
+            self.journal.rows[dependency] = None
 
     # spec: load.unknown
     def declared_late(self, section: int) -> list[int]:

@@ -3,7 +3,7 @@
 Law: nothing here waits, runs code of the program or copies a value, so that one revision is seen, whole. What is taken
 is never written to by the engine again: stamps are copied, tuples and values are immutable.
 
-Keeps: commit.atomic.
+Keeps: commit.atomic, commit.vacant.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Draft:
 class Taken:
     """What there is to commit."""
 
-    __slots__ = ("drafts", "goodness", "instances", "journal", "orphans", "removed", "revision", "unknown")
+    __slots__ = ("drafts", "goodness", "instances", "journal", "orphans", "removed", "revision", "unknown", "vacant")
 
     def __init__(self) -> None:
         self.revision = 0
@@ -98,6 +98,8 @@ class Taken:
         #: Those of them whose rows name what is gone.
         self.orphans: list[int] = []
         self.removed: list[int] = []
+        #: Slots that were empty when they were looked at.
+        self.vacant: dict[Node, None] = {}
         #: Interned class -> its new instances, and how many there are in all.
         self.instances: dict[Any, tuple[list[Any], int]] = {}
 
@@ -146,6 +148,8 @@ def _look(backing: Backing, taken: Taken, rows: Iterable[Node], late: Journal | 
         known = taken.drafts.pop(node, None) is not None or node in backing.numbers
         if known or node.value is not ABSENT:  # an empty slot is a row only if it is depended on
             _draft(backing, taken, node)
+        if node.value is ABSENT:
+            taken.vacant[node] = None
         if node.ingredient.kind == "input":  # what changes with it, if the store has that
             for one in (graph.presence.get(node), graph.key_sets.get(node.ingredient.index)):
                 if one is not None and (one in backing.numbers or one in taken.drafts):
@@ -171,6 +175,8 @@ def _end(backing: Backing, taken: Taken) -> None:
     """Nothing is left: this is the moment."""
     graph = backing.graph
     taken.revision = graph.newest
+    for slot in taken.vacant:
+        _vacate(backing, taken, slot)
     for node in taken.drafts:
         taken.goodness.pop(backing.numbers.get(node, -1), None)
     taken.unknown, backing.unknown_doubts = list(backing.unknown_doubts), {}
@@ -186,6 +192,31 @@ def _end(backing: Backing, taken: Taken) -> None:
             if instances is not None and new:
                 found = list(islice(reversed(instances.values()), new))
                 taken.instances[ingredient] = (found[::-1], len(instances))
+
+
+# spec: commit.vacant
+def _vacate(backing: Backing, taken: Taken, slot: Node) -> None:
+    """An empty slot that nobody depends on has no row any more.
+
+    Only rows that were there at the opening go: one that came since may still be taken back.
+    """
+    presence = backing.graph.presence.get(slot)
+    nodes = [slot] if presence is None else [slot, presence]
+    if slot.value is not ABSENT or any(_is_used(backing, taken, node) for node in nodes):
+        return
+    if presence is None and backing.has_presence(slot):
+        return
+    for node in nodes:
+        taken.drafts.pop(node, None)
+        backing.vacated(node)
+
+
+def _is_used(backing: Backing, taken: Taken, node: Node) -> bool:
+    number = backing.numbers.get(node)
+    if node.dependents is not None or node.bits or (number is not None and not backing.sections.was_there(number)):
+        return True
+    dependents = () if number is None else backing.store.dependents(number)
+    return any(backing.nodes.get(one) not in taken.drafts for one in dependents)
 
 
 def _draft(backing: Backing, taken: Taken, node: Node) -> None:

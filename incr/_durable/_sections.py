@@ -35,6 +35,8 @@ class Sections:
     __slots__ = (
         "_declared",
         "_fingerprint",
+        "_first_pages",
+        "_first_rows",
         "_infos",
         "_learn",
         "_lock",
@@ -74,6 +76,11 @@ class Sections:
         #: Page -> the section that it belongs to, for those that are not full or were begun in this process.
         self._owners: dict[int, int] = {
             info.next_row // PAGE_ROWS: info.number for info in head.sections if info.next_row % PAGE_ROWS
+        }
+        #: Of pages that were there at the opening and not full: the number that the next row got.
+        self._first_pages = head.next_page
+        self._first_rows = {
+            info.next_row // PAGE_ROWS: info.next_row for info in head.sections if info.next_row % PAGE_ROWS
         }
         self.doubts = Doubts(head.sections)
         #: Sections from this number on were made since the store was opened: all of their rows are nodes.
@@ -229,6 +236,11 @@ class Sections:
         self._next_rows[number] = row + 1
         self.changed[number] = None
         return row
+
+    def was_there(self, row: int) -> bool:
+        """Whether the row's number was given before the store was opened."""
+        page = row // PAGE_ROWS
+        return page < self._first_pages and row < self._first_rows.get(page, row + 1)
 
     # spec: lazy.code
     def note_reads(self, section: int, dependencies: Iterable[int], section_of: Callable[[int], int]) -> None:
