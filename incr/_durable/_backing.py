@@ -204,11 +204,6 @@ class Backing(Nodes):
             for node in list(self.graph.table(ingredient).values()):
                 self.fold(node)
 
-    def is_heir(self, number: int) -> bool:
-        """Whether the row is no node, or one that has not run: it depends on what the store says."""
-        node = self.nodes.get(number)
-        return node is None or node in self.heirs
-
     def fold(self, node: Node) -> None:
         """The call may not be right any more; which of its dependencies has made it wrong is found out when it is
         asked for. Nothing happens if it has run in this process: then it is linked to all of them."""

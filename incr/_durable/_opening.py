@@ -119,19 +119,18 @@ class _Opening:
             backing.fold_all(number)
 
     def _above(self, rows: Iterable[int]) -> list[int] | None:
-        """The rows that depend on these, directly or not, but for what is linked; None if there are too many."""
-        backing = self._backing
+        """The rows that depend on these, directly or not; None if there are too many."""
+        store = self._backing.store
         stack = list(rows)
         seen = set(stack)
         found: list[int] = []
         self._left -= len(seen)
         while stack:
-            more = [one for one in backing.store.dependents(stack.pop()) if one not in seen]
+            more = [one for one in store.dependents(stack.pop()) if one not in seen]
             self._left -= len(more)
             if self._left < 0:
                 return None
             seen.update(more)
-            more = [one for one in more if backing.is_heir(one)]
             stack += more
             found += more
         return found

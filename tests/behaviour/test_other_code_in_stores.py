@@ -328,6 +328,16 @@ def test_a_fork_writes_below_what_is_doubted(place: Place, budget: int) -> None:
         assert opened.ask("both", 5)[0] == 201
 
 
+@pytest.mark.spec("lazy.code", "fork.cost")
+def test_a_fork_takes_over_what_may_have_changed_and_no_more(place: Place, budget: int) -> None:
+    fill(place)
+    with Opened(place, Program(aside=1)) as opened, opened.db.snapshot() as snapshot, snapshot.fork() as fork:
+        program = opened.program
+        assert program.whole(fork) == 17
+        assert len(fork._graph.table(program.aside.__incr__)) == 1
+        assert fork._graph.table(program.pair.__incr__) == {}
+
+
 @pytest.mark.spec("lazy.code", "read.untracked")
 def test_what_is_outside_costs_nothing_at_opening(place: Place, budget: int) -> None:
     fill(place)
