@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import incr
 from incr.store import MemoryStore
-from incr.store.rows import PRESENCES, RECORDS
+from incr.store.rows import PRESENCES, RECORDS, Delta, Told
 from incr.testing import Recorder
 from stored_worlds import database_on
 from strict_store import StrictStore
@@ -42,8 +43,21 @@ def place() -> MemoryStore:
     return place
 
 
-def opened(place: MemoryStore) -> incr.Database:
-    store: Any = StrictStore(place.open())
+class Full(StrictStore):
+    """A store that takes some deltas only."""
+
+    chance: random.Random | None = None
+
+    def append(self, delta: Delta, told: Told | None = None, **options: Any) -> int:
+        self.check(delta)
+        if self.chance is not None and self.chance.random() < 0.5:
+            raise incr.StoreError("memory", "is full")
+        return super().append(delta, told, **options)
+
+
+def opened(place: MemoryStore, chance: random.Random | None = None) -> incr.Database:
+    store: Any = Full(place.open())
+    store.chance = chance
     return database_on(store, [one.__incr__ for one in (Note, everything, text_of)])
 
 
@@ -100,7 +114,7 @@ def test_its_row_stays_as_long_as_somebody_depends_on_it(place: MemoryStore) -> 
         assert ran.take() == []
 
 
-@pytest.mark.spec("commit.vacant", "commit.atomic")
+@pytest.mark.spec("commit.vacant", "commit.atomic", "commit.failed")
 def test_any_history_of_removals_is_right_after_each_opening(place: MemoryStore) -> None:
     for seed in range(20):
         chance, now = random.Random(seed), {name: f"n{name}" for name in range(5)}
@@ -111,7 +125,7 @@ def test_any_history_of_removals_is_right_after_each_opening(place: MemoryStore)
                 db.remove(Note, name)
             db.commit()
         for _ in range(4):
-            with opened(place) as db:
+            with opened(place, chance) as db:
                 kept = dict(now)
                 for _ in range(8):
                     name = chance.randrange(8)
@@ -127,7 +141,8 @@ def test_any_history_of_removals_is_right_after_each_opening(place: MemoryStore)
                         case 3:
                             assert everything(db) == " ".join(now[name] for name in sorted(now))
                         case _:
-                            db.commit()
-                            kept = dict(now)
+                            with suppress(incr.StoreError):
+                                db.commit()
+                                kept = dict(now)
                     db.check_invariant()
                 now = kept
