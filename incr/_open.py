@@ -129,12 +129,7 @@ def open(
     """
     session = {"code": code, "max_record_bytes": max_record_bytes}
     if not isinstance(place, str | PathLike) and not hasattr(place, "create"):
-        in_memory: Any = place
-        if not hasattr(in_memory, "open"):
-            raise TypeError(f"a database lives at a path, in a Directory or in a MemoryStore, not in {place!r}")
-        if mode != "rw" or key is not None or compress:
-            raise ValueError("a store in memory has one opener, who writes, and is neither encrypted nor compressed")
-        return Opened(in_memory.open, max_memory, session)
+        return Opened(_in_memory(place, mode != "rw" or key is not None or compress), max_memory, session)
     safe = {"trust": trust, "network": network}
     if backend == "sqlite":
         if key is not None or compress:
@@ -155,6 +150,15 @@ def open(
         return found
 
     return Opened(make_files, max_memory, session)
+
+
+def _in_memory(place: Any, wants_more: bool) -> Callable[[], Store]:
+    if not hasattr(place, "open"):
+        raise TypeError(f"a database lives at a path, in a Directory or in a MemoryStore, not in {place!r}")
+    if wants_more:
+        raise ValueError("a store in memory has one opener, who writes, and is neither encrypted nor compressed")
+    make: Callable[[], Store] = place.open
+    return make
 
 
 def _loaded(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from incr.maintenance import Problem, Salvaged, SectionCounts
@@ -66,13 +66,13 @@ def row_lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"  pushed {_short(row['pushes'])}"
 
 
-def salvage_lines(found: Salvaged, went_back: Iterable[str]) -> Iterator[str]:
+def salvage_lines(found: Salvaged, went_back: Sequence[str]) -> Iterator[str]:
     """What a salvage came to."""
     yield f"{found.rows:,} rows were taken over"
     for finding in went_back:
         yield f"without it: {finding}"
     if not found.lost:
-        yield "nothing that could be found is missing"
+        yield f"nothing {'else ' if went_back else ''}that could be found is missing"
     for section, row, why in found.lost[:_SHOWN]:
         yield f"lost: {section}{'' if row is None else f' row {row}'}: {why}"
     yield from _rest(len(found.lost))

@@ -15,11 +15,11 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from types import TracebackType
-from typing import Final, Literal, Self, final
+from typing import Final, Literal, final
 
 from incr._errors import StoreBrokenError, StoreError
 from incr.store.appender import Appender, Identity, Limits
+from incr.store.closing import Closing
 from incr.store.current import Current, Frozen
 from incr.store.delta import pack_delta
 from incr.store.directory import Directory
@@ -45,7 +45,7 @@ _WRITING: Final = Capabilities(durable=True, lazy=True, checkpoints=True, reader
 
 
 @final
-class FileStore:
+class FileStore(Closing):
     """A store in a directory of its own; see `FileStore.open`.
 
     `cut` tells of a torn tail that was cut off the log at opening, `findings` of damaged files that could be done
@@ -459,18 +459,6 @@ class FileStore:
             self._current.let_go()
             if os.getpid() == self._process:
                 self._checkpointing.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        if error is None:
-            self.close()
-        else:  # that error is what the caller has to hear of
-            with suppress(StoreError):
-                self.close()
 
     def __del__(self) -> None:
         if self._pipeline is not None and not self._closed:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar, final
 
 from incr._errors import CorruptError, StoreError
 from incr.store.appender import Appender, Limits
+from incr.store.closing import Closing
 from incr.store.directory import Directory, explained
 from incr.store.files import FileDirectory
 from incr.store.layout import FORMAT_NAME
@@ -55,7 +54,7 @@ class Replay(Generic[T]):
 
 
 @final
-class Log(Generic[T]):
+class Log(Closing, Generic[T]):
     """A log in a directory of its own, opened for appending; one at a time.
 
     *encode* and *decode* turn an entry into bytes and back. *flush* says when entries are brought to the disk (default:
@@ -199,18 +198,6 @@ class Log(Generic[T]):
             StoreError: something of that failed.
         """
         self._writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        if error is None:
-            self.close()
-        else:  # that error is what the caller has to hear of
-            with suppress(StoreError):
-                self.close()
 
     def __del__(self) -> None:
         writer = getattr(self, "_writer", None)

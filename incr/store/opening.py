@@ -43,6 +43,10 @@ OnCorrupt = Literal["error", "ignore", "quarantine", "delete"]
 NOTHING = Head(0, (), b"", 0, 0)
 #: So often is a store looked at again that changes while it is opened for reading.
 _LOOKS = 16
+_ADVICE = (
+    "bring back a copy of the store, take what can be read with `incr store repair --salvage`, or go back to the state "
+    "before the damage with on_corrupt='quarantine'"
+)
 
 
 class Finding(NamedTuple):
@@ -127,7 +131,7 @@ def open_to_write(
         opening = _replayed(directory, shared, recover(directory, covered))
     except CorruptError as error:
         if on_corrupt == "error":
-            raise _first(damaged, error) from error
+            raise _explained(damaged, error) from error
         opening = _state_before(directory, shared, on_corrupt)
     if on_corrupt == "error":
         _require_one_store(damaged)
@@ -167,7 +171,7 @@ def _looked_at(directory: Directory, on_corrupt: OnCorrupt, thorough: bool) -> O
         opening = _replay(directory, opening, parts, covered)
     except CorruptError as error:
         if on_corrupt == "error":
-            raise _first(damaged, error) from error
+            raise _explained(damaged, error) from error
         damaged.append(_Damaged("", error))
     return opening._replace(findings=tuple(Finding(one.error.path, one.error.message, None) for one in damaged))
 
@@ -219,7 +223,7 @@ def _require_one_store(damaged: list[_Damaged]) -> None:
     """A damaged base can be done without; what a base of another store is doing here somebody has to find out."""
     for one in damaged:
         if isinstance(one.error, _OtherStoreError):
-            raise CorruptError(one.error.path, one.error.offset, one.error.message)
+            raise _OtherStoreError(one.error.path, one.error.offset, f"{one.error.message}; take it out of here")
 
 
 # --- the log behind a base ----------------------------------------------------------------------------------------
@@ -298,9 +302,11 @@ def _aside(directory: Directory, name: str, error: CorruptError, on_corrupt: OnC
     return Finding(error.path, error.message, put_aside(directory, name, str(error)))
 
 
-def _first(damaged: list[_Damaged], error: CorruptError) -> CorruptError:
+def _explained(damaged: list[_Damaged], error: CorruptError) -> CorruptError:
     """The error that somebody should hear of: without a damaged base, something is missing from the log, too."""
-    if not damaged:
+    if isinstance(error, _OtherStoreError):
         return error
+    if not damaged:
+        return CorruptError(error.path, error.offset, f"{error.message}; {_ADVICE}")
     base = damaged[0].error
-    return CorruptError(base.path, base.offset, f"{base.message}; and without it: {error}")
+    return CorruptError(base.path, base.offset, f"{base.message}; and without it: {error}; {_ADVICE}")

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Self, final
 
 from incr._errors import CorruptError, IncrError, StoreBrokenError, StoreError
 from incr.store.checksum import preferred_checksum
+from incr.store.closing import Closing
 from incr.store.directory import explained
 from incr.store.files import FileDirectory
 from incr.store.lock import Lock
@@ -47,7 +48,7 @@ _NOTHING: Final = Content(b"", b"")
 
 
 @final
-class SqliteStore:
+class SqliteStore(Closing):
     """A store in a file of SQLite; made by `open`."""
 
     __slots__ = ("_before", "_closed", "_commits", "_connection", "_level", "_lock", "_path", "_process", "_records",

@@ -31,10 +31,10 @@ print(*sorted(set(sys.modules) - before))
 #: Of incr: the codec, fingerprints, what ties a graph to a store, and files; of whole files only what stores need, too.
 PERSIST = {"_code", "_declared", "_garbage", "_pushed", "_reason"}
 STORE = {
-    "appender", "block", "cache", "changes", "checksum", "columns", "contents", "current", "delta", "directory",
-    "file_store", "files", "home", "index", "layout", "lock", "opening", "options", "overlay", "ownership", "page",
-    "paged", "paged_write", "pipeline", "place", "publish", "repair", "rewrite", "rows", "scan", "sections", "segment",
-    "segments", "survey", "undo", "writer",
+    "appender", "block", "cache", "changes", "checksum", "closing", "columns", "contents", "current", "delta",
+    "directory", "file_store", "files", "home", "index", "layout", "lock", "opening", "options", "overlay",
+    "ownership", "page", "paged", "paged_write", "pipeline", "place", "publish", "repair", "rewrite", "rows", "scan",
+    "sections", "segment", "segments", "survey", "undo", "writer",
 }  # fmt: skip
 #: What takes milliseconds, and is for other places: SQLite, encryption, compression, network, other programs.
 COSTLY = {
