@@ -19,6 +19,7 @@ from incr.store.file_store import FileStore
 from incr.store.rows import GOOD, Delta, Store
 from incr.store.sqlite_store import SqliteStore
 from incr.testing import Recorder
+from interruptions import Interruption
 
 
 @incr.input
@@ -509,3 +510,38 @@ def test_rows_that_are_not_doubted_say_when_they_were_right(place: Place, budget
                 assert [row.flags & GOOD for row in rows if row.valid_from < info.doubt_since] == []
             if info.name == "size":
                 assert {row.valid_from >= info.code_since for row in rows} == {True}
+
+
+@pytest.mark.spec("lazy.code", "lazy.late", "error.interrupt")
+@pytest.mark.parametrize("without", [(), ("size",)])
+@pytest.mark.parametrize("limit", [0, 256])
+def test_looking_at_what_is_doubted_may_be_interrupted_at_any_line(
+    without: tuple[str, ...], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_opening, "BUDGET", limit)
+    memory = MemoryStore()
+    fill(memory.open)
+    program = Program(size=10)
+    for at in range(1, 100_000, 29):
+        with Opened(memory.open, program, without) as opened:
+            db = opened.db
+            program.both(db, 4)
+
+            def work(db: Database = db) -> None:
+                program.size(db, 3)
+                program.pair(db, 2)
+                program.whole(db)
+
+            interruption = Interruption(at, "_durable", with_lines=False)
+            interrupted = interruption.interrupts(work)
+            where = f"interrupted at {interruption.place}, line {at}"
+            assert program.size(db, 3) == 4, where
+            assert program.pair(db, 2) == 3, where
+            assert program.whole(db) == 21, where
+            db.check_invariant()
+            db.set(Line(2, text="xxxxx"))
+            assert program.both(db, 4) == 402, where
+            assert program.whole(db) == 23, where
+        if not interrupted:
+            return
+    raise AssertionError("it never came to its end")
