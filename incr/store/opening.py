@@ -127,14 +127,14 @@ def open_to_write(
     identity = identity_of_log(directory)
     shared = _newest_base(directory, identity, damaged, thorough)
     covered = shared.generation.covers if shared else 0
+    if on_corrupt == "error":
+        _require_one_store(damaged)
     try:
         opening = _replayed(directory, shared, recover(directory, covered))
     except CorruptError as error:
         if on_corrupt == "error":
             raise _explained(damaged, error) from error
         opening = _state_before(directory, shared, on_corrupt)
-    if on_corrupt == "error":
-        _require_one_store(damaged)
     findings = tuple(_aside(directory, one.name, one.error, on_corrupt) for one in damaged)
     store_id = opening.store_id or random(16)
     return opening._replace(store_id=store_id, findings=(*findings, *opening.findings), newest=newest)
@@ -164,9 +164,9 @@ def _looked_at(directory: Directory, on_corrupt: OnCorrupt, thorough: bool) -> O
     shared = _newest_base(directory, identity, damaged, thorough)
     covered = shared.generation.covers if shared else 0
     opening = _without_log(shared, identity)
+    if on_corrupt == "error":
+        _require_one_store(damaged)
     try:
-        if on_corrupt == "error":
-            _require_one_store(damaged)
         parts = list_segments(directory, covered).parts
         opening = _replay(directory, opening, parts, covered)
     except CorruptError as error:
@@ -223,7 +223,8 @@ def _require_one_store(damaged: list[_Damaged]) -> None:
     """A damaged base can be done without; what a base of another store is doing here somebody has to find out."""
     for one in damaged:
         if isinstance(one.error, _OtherStoreError):
-            raise _OtherStoreError(one.error.path, one.error.offset, f"{one.error.message}; take it out of here")
+            advice = "find out which of the two somebody has put here, and take that away"
+            raise _OtherStoreError(one.error.path, one.error.offset, f"{one.error.message}; {advice}")
 
 
 # --- the log behind a base ----------------------------------------------------------------------------------------
@@ -304,8 +305,6 @@ def _aside(directory: Directory, name: str, error: CorruptError, on_corrupt: OnC
 
 def _explained(damaged: list[_Damaged], error: CorruptError) -> CorruptError:
     """The error that somebody should hear of: without a damaged base, something is missing from the log, too."""
-    if isinstance(error, _OtherStoreError):
-        return error
     if not damaged:
         return CorruptError(error.path, error.offset, f"{error.message}; {_ADVICE}")
     base = damaged[0].error

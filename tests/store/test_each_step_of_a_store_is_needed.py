@@ -195,7 +195,7 @@ MUTANTS = [
     Mutant(
         "damage to the log takes the store back without being asked to",
         "opening",
-        'if on_corrupt == "error":\n            raise _first(damaged, error) from error\n        opening = _state',
+        'if on_corrupt == "error":\n            raise _explained(damaged, error) from error\n        opening = _state',
         "opening = _state",
         "damage:what_becomes_of_damaged_files('error')",
     ),
