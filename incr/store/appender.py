@@ -43,6 +43,7 @@ __all__ = ["SEGMENT_BYTES", "Appender", "Identity", "Limits"]
 #: A segment that would become longer than this is followed by a new one.
 SEGMENT_BYTES: Final = 1 << 24
 _STORE_ID_BYTES: Final = 16
+_ADVICE: Final = "a database is written anew by its heal(); or open it again: what is on the disk is looked at then"
 
 
 class Identity(NamedTuple):
@@ -258,7 +259,7 @@ class Appender:
 
     def break_down(self, why: str) -> StoreBrokenError:
         """Refuse everything from now on."""
-        self._why_broken = StoreBrokenError(self.path, f"{why}; open it again: what is on the disk is looked at then")
+        self._why_broken = StoreBrokenError(self.path, f"{why}; {_ADVICE}")
         return self._why_broken
 
     def _put(self, kind: int, payload: bytes, entries: int) -> None:

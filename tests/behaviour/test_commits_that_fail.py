@@ -153,7 +153,7 @@ def test_a_database_whose_store_is_broken_goes_on_in_memory_and_can_be_healed() 
         db.commit()
         db.set(Cell(1, 8))
         disk.fail("sync_data", errno.EIO)
-        with pytest.raises(incr.StoreBrokenError):
+        with pytest.raises(incr.StoreBrokenError, match=r"log-.*: .*; a database is written anew by its heal\(\)"):
             db.commit()
         assert total(db) == from_scratch({0: 2, 1: 8})
         with pytest.raises(incr.StoreBrokenError):
