@@ -2,7 +2,7 @@
 
 Law: one call here is one call there; nothing is buffered, retried or hidden. Files are opened without following links.
 
-Keeps: directory.names, directory.durable.
+Keeps: directory.names, directory.durable, store.place.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ _OPEN: Final = NO_FOLLOW | NON_BLOCKING | CLOSE_ON_EXEC | BINARY
 class FileDirectory:
     """A directory of the file system."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_path", "_said")
 
+    # spec: store.place
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        #: As messages name it.
+        self._said = os.fspath(path)
+        #: Where it is, wherever the program goes later.
+        self._path = self._said if os.path.isabs(self._said) else os.path.join(os.getcwd(), self._said)
 
     def path_of(self, name: str) -> str:
         """The file as a message should name it."""
-        return os.path.join(self._path, name)
+        return os.path.join(self._said, name)
 
     # spec: directory.durable
     def make(self) -> None:

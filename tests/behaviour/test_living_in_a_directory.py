@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -264,3 +265,26 @@ def test_compression_needs_its_package_when_a_store_is_opened(tmp_path: Path, mo
     assert {file.name: file.read_bytes() for file in (tmp_path / "state").iterdir()} == before
     with incr.open(tmp_path / "state", compress=True, mode="ro") as db:  # nothing is compressed, nothing will be
         assert db[Note, "a"].text == "abc"
+
+
+@pytest.mark.spec("store.place")
+@pytest.mark.parametrize("backend", ["file", "sqlite"])
+def test_the_working_directory_may_change(
+    tmp_path: Path, backend: Literal["file", "sqlite"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with incr.open("state", backend=backend) as db, incr.open("copied") as other:
+        db.set(Note("a", text="abc"))
+        monkeypatch.chdir("elsewhere")
+        db.commit()
+        db.checkpoint()
+        db.set(Note("b", text="abc"))
+        db.commit()
+        with pytest.raises(incr.StoreLockedError), incr.open(tmp_path / "state", backend=backend):
+            pass
+        other.backup("copy")  # a path that is given now means what it means now
+    assert sorted(os.listdir(tmp_path / "elsewhere")) == ["copy"]
+    monkeypatch.chdir(tmp_path)
+    with incr.open("state", backend=backend) as db:
+        assert list(db.keys(Note)) == ["a", "b"]
