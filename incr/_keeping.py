@@ -170,8 +170,8 @@ class Keeping(View):
     def backup(self, path: str | PathLike[str], /, *, progress: Callable[[int, int], None] | None = None) -> Revision:
         """`commit`, then copy the store to directory *path*, which must not be there, while the database goes on.
 
-        The copy opens like the original, and has the revision that is returned. *progress* is called with how many
-        bytes are done, and of how many.
+        The copy opens like the original, and has the revision that is returned. *progress* is called with how
+        much is done, and of how much.
 
         Raises:
             StoreError: the database does not live in a store that can be copied, or the copy cannot be written.

@@ -39,6 +39,14 @@ class Opened:
         self._session = session
         self._db: Database | None = None
 
+    if not TYPE_CHECKING:  # a type checker says it better
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"what incr.open returns has no {name!r}: the database is what its block gives, as in "
+                "`with incr.open(...) as db:`"
+            )
+
     def _open(self) -> Database:
         db = Database(max_memory=self._max_memory)
         store = self._make()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import trio
@@ -288,3 +288,11 @@ def test_the_working_directory_may_change(
     monkeypatch.chdir(tmp_path)
     with incr.open("state", backend=backend) as db:
         assert list(db.keys(Note)) == ["a", "b"]
+
+
+@pytest.mark.spec("open.directory")
+def test_who_forgets_the_block_is_told(tmp_path: Path) -> None:
+    opened: Any = incr.open(tmp_path)
+    with pytest.raises(AttributeError, match=r"has no 'commit'.*`with incr\.open\(\.\.\.\) as db:`"):
+        opened.commit()
+    assert not hasattr(opened, "revision")
