@@ -222,7 +222,7 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
     memory = MemoryStore()
     for arguments in ({"mode": "ro"}, {"key": bytes(32)}, {"compress": True}):
         with pytest.raises(ValueError, match="a store in memory has one opener"):
-            incr.open(memory, **arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            incr.open(memory, **arguments)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="32 random bytes, not a str"), incr.open(tmp_path / "x", key="x" * 32):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pass
     assert not (tmp_path / "x").exists()
@@ -239,7 +239,7 @@ def test_what_others_can_write_to_is_trusted_by_name(tmp_path: Path, backend: Li
     for mode in ("rw", "ro"):
         with (
             pytest.raises(incr.StoreError, match=f"{place}: can be written by group:.*trust them by name"),
-            incr.open(place, backend=backend, mode=mode),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            incr.open(place, backend=backend, mode=mode),  # pyright: ignore[reportArgumentType]
         ):
             pass
     with pytest.raises(TypeError, match=r"lists of names, like \['everyone'\]"):
