@@ -28,6 +28,7 @@ from incr.demo.queries import report, summary
 from incr.demo.reading import Change, list_folders, look, read_sources, settle
 from incr.demo.values import Problem
 from incr.demo.workers import Request, analyse_in_threads, answer_while_typing
+from incr.store.directory import explained
 
 __all__ = ["run_demo"]
 
@@ -46,6 +47,8 @@ def run_demo(options: DemoOptions) -> int:
     gc.set_threshold(50_000, 20, 20)
     if options.fresh:
         forget(options.state)
+    with explained(str(options.state), "made"):
+        options.state.parent.mkdir(parents=True, exist_ok=True)
     try:
         first = _here(options, output)
     except incr.CorruptError as error:

@@ -11,6 +11,7 @@ import errno
 import os
 from typing import Final, final
 
+from incr._errors import StoreError
 from incr.store.directory import BINARY, CLOSE_ON_EXEC, NO_FOLLOW, NON_BLOCKING, check_name, require_regular
 
 __all__ = ["FileDirectory"]
@@ -37,17 +38,22 @@ class FileDirectory:
 
     # spec: directory.durable
     def make(self) -> None:
-        """Have the directory, for its owner only, and the names of all that had to be made on the disk."""
-        missing: list[str] = []
+        """Have the directory, for its owner only, and its name on the disk.
+
+        The one that it is in has to be there: where a path is mistyped, or nothing is mounted, no store must begin.
+        """
         path = os.path.abspath(self._path)
-        while not os.path.isdir(path):
-            if os.path.lexists(path):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-            missing.append(path)
-            path = os.path.dirname(path)
-        for made in reversed(missing):
-            os.mkdir(made, 0o700)
-            _sync_names(os.path.dirname(made))
+        if os.path.isdir(path):
+            return
+        if os.path.lexists(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        above = os.path.dirname(path)
+        if not os.path.lexists(above):
+            raise StoreError(
+                self._said, f"cannot be made: there is no directory {above}; make it, or give another path"
+            )
+        os.mkdir(path, 0o700)
+        _sync_names(above)
 
     def names(self) -> list[str]:
         """The names of what is there, sorted."""

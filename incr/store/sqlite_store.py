@@ -21,7 +21,6 @@ from typing import Any, Final, Literal, Self, final
 from incr._errors import CorruptError, IncrError, StoreBrokenError, StoreError
 from incr.store.checksum import preferred_checksum
 from incr.store.closing import Closing
-from incr.store.directory import explained
 from incr.store.files import FileDirectory
 from incr.store.lock import Lock
 from incr.store.place import check_place
@@ -100,10 +99,9 @@ class SqliteStore(Closing):
         lock = None
         if mode == "rw":
             directory, name = os.path.split(os.path.abspath(file))
-            place = FileDirectory(directory)
-            with explained(file, "created"):
-                place.make()
-            lock = Lock(place, name + _LOCK)
+            if not os.path.lexists(directory):
+                raise StoreError(file, f"cannot be created: there is no directory {directory}; make that first")
+            lock = Lock(FileDirectory(directory), name + _LOCK)
         try:
             if lock is None:
                 connection = connect_to_read(file)

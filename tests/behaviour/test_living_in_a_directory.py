@@ -38,7 +38,7 @@ def nothing_ran() -> None:
 
 @pytest.mark.spec("open.directory")
 def test_what_was_committed_is_there_at_the_next_opening(tmp_path: Path) -> None:
-    home = tmp_path / "deep" / "state"
+    home = tmp_path / "state"
     with incr.open(home) as db:
         db.set(Note("a", text="abc"))
         assert size(db, "a") == 3

@@ -120,6 +120,18 @@ CASES = {
     "no parent to read": Case(
         lambda home: None, {"mode": "ro", "below": "a"}, incr.StoreError, "state/a/: .*nothing is there; open it with"
     ),
+    "no parent": Case(
+        lambda home: None,
+        {"below": "a", "mode": "rw"},
+        incr.StoreError,
+        "state/a: .*there is no directory .*state; make it, or",
+    ),
+    "no parent for SQLite": Case(
+        lambda home: None,
+        {"below": "a", "mode": "rw", **SQLITE},
+        incr.StoreError,
+        "state/a: .*there is no directory .*state; make that first",
+    ),
     "an empty directory to read": Case(
         lambda home: home.mkdir(0o700), {"mode": "ro"}, incr.StoreError, "state/: .*nothing is there; open it with"
     ),

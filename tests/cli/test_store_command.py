@@ -40,6 +40,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def place(tmp_path: Path, backend: str) -> Path:
     path = tmp_path / "kept" / "state"
+    path.parent.mkdir(exist_ok=True)
     store = OPEN[backend](path)
     keep(store)
     store.close()

@@ -21,7 +21,7 @@ Make = Callable[[], Directory]
 @pytest.fixture(params=["files", "memory", "fake", "encrypted"])
 def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Directory:
     made: dict[str, Make] = {
-        "files": lambda: FileDirectory(tmp_path / "new" / "parents"),
+        "files": lambda: FileDirectory(tmp_path / "new"),
         "memory": MemoryDirectory,
         "fake": FakeDirectory,
         "encrypted": lambda: EncryptedDirectory(FileDirectory(tmp_path / "new"), bytes(32)),

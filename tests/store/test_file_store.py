@@ -59,8 +59,8 @@ def test_a_store_says_what_the_model_says(program: list[Step]) -> None:
 def test_what_is_appended_is_there_again(tmp_path: Path, durability: str) -> None:
     assert durability in ("commit", "interval", "relaxed")
     heard: list[IncrError | None] = []
-    with FileStore.open(tmp_path / "a" / "b", durability=durability, limits=LIMITS) as store:
-        assert (store.head().last, store.is_broken, store.path) == (0, False, str(tmp_path / "a" / "b") + os.sep)
+    with FileStore.open(tmp_path / "b", durability=durability, limits=LIMITS) as store:
+        assert (store.head().last, store.is_broken, store.path) == (0, False, str(tmp_path / "b") + os.sep)
         assert [store.append(delta(number), heard.append) for number in range(1, 9)] == list(range(1, 9))
         assert everything(store) == expected(8)
         assert store.append(delta(9)) == 9
@@ -69,12 +69,12 @@ def test_what_is_appended_is_there_again(tmp_path: Path, durability: str) -> Non
             assert store.sync() == 9
         assert store.durable(9, 60)
         assert heard == [None] * 8
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o700
     store.close()
     for ask in (store.head, store.sync, store.stat, store.checkpoint, lambda: store.append(delta(10))):
         with pytest.raises(StoreError, match="is closed; open it again"):
             ask()
-    with FileStore.open(tmp_path / "a" / "b") as store:
+    with FileStore.open(tmp_path / "b") as store:
         assert everything(store) == expected(9)
 
 

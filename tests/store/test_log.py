@@ -21,20 +21,20 @@ def opened(place: object, **options: object) -> Log[str]:
 
 @pytest.mark.spec("log.append", "log.replay", "log.batch")
 def test_what_is_appended_is_there_again(tmp_path: Path) -> None:
-    with opened(tmp_path / "new" / "log") as log:
+    with opened(tmp_path / "new") as log:
         assert (log.last_id, log.synced_through, list(log.replay()), log.entry_count()) == (0, 0, [], 0)
         assert log.append("a") == 1
         assert log.append_batch(["b", "c"]) == range(2, 4)
         assert log.append_batch([]) == range(4, 4)
         assert (log.last_id, log.synced_through) == (3, 3)
-    with opened(tmp_path / "new" / "log") as log:
+    with opened(tmp_path / "new") as log:
         assert log.cut is None
         assert log.append("") == 4
         assert list(log.replay()) == [(1, "a"), (2, "b"), (3, "c"), (4, "")]
         assert list(log.replay(2)) == [(3, "c"), (4, "")]
         assert list(log.replay(4)) == []
         assert next(log.replay_best_effort()) == (1, "a")
-    assert sorted(os.listdir(tmp_path / "new" / "log")) == ["LOCK", "log-0000000000000001.incr"]
+    assert sorted(os.listdir(tmp_path / "new")) == ["LOCK", "log-0000000000000001.incr"]
 
 
 @pytest.mark.spec("log.ranges", "log.prune")
