@@ -38,7 +38,6 @@ def a_torn_segment_before_one_that_was_never_begun() -> None:
 
 
 def a_lock_ends_also_where_the_file_stays_open(path: Path) -> None:
-    path.mkdir()
     log = Log(path, encode=bytes, decode=bytes)
     descriptor = os.dup(log._writer._lock._file._descriptor)  # as a child has it that was forked by other means
     log.close()
@@ -460,6 +459,7 @@ FILES = {
 
 def look(mutant: Mutant, path: Path) -> None:
     """Run what is to see the mutant."""
+    path.mkdir()
     kind, _, what = mutant.seen_by.partition(":")
     if kind == "crashes":
         crashes(*what.split())
