@@ -355,6 +355,7 @@ class FileStore(Closing):
                 else:
                     self._current.switch(shared, frozen.head.last)
                     self._bases.insert(0, shared.generation)
+        frozen.overlay.let_go()  # a reader that still looks at it looks again at what is there now
 
     # spec: store.prune
     def _prune(self, pipeline: Pipeline) -> None:
