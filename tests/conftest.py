@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -36,3 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would the processes that tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves open on purpose is found while its warning is expected, not in a test that comes later."""
+    yield
+    if any("was not closed" in str(mark.args) for mark in request.node.iter_markers("filterwarnings")):
+        gc.collect()
