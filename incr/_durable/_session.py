@@ -133,14 +133,12 @@ class Session:
         return group.result()
 
     def _append_for(self, group: Group) -> None:
-        with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
-            self._begin(group)
-            try:
-                ticket = self._append_alone()
-            except BaseException as error:
-                group.tell(None, error)
-            else:
-                group.tell(ticket, None)
+        try:
+            ticket = self._append(group=group)
+        except BaseException as error:
+            group.tell(None, error)
+        else:
+            group.tell(ticket, None)
 
     def _begin(self, group: Group) -> None:
         """Whoever comes from now on is not in the group: what he has written may not be taken any more."""
@@ -148,8 +146,10 @@ class Session:
             self._gathering = None
         group.begun = True
 
-    def _append(self, *, later: bool = False) -> Ticket:
+    def _append(self, *, later: bool = False, group: Group | None = None) -> Ticket:
         with self._lock, without_collections() if self.backing.journal.size > _MANY else nullcontext():
+            if group is not None:
+                self._begin(group)
             return self._append_alone(later)
 
     # spec: commit.nothing

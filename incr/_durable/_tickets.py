@@ -18,40 +18,54 @@ from incr._loop import ThreadWakeup, Wakeup
 __all__ = ["Group", "Ticket"]
 
 
+class _Awaited:
+    """Something that will be known once, and who waits for it."""
+
+    __slots__ = ("_done", "_lock", "_waiting")
+
+    def __init__(self, done: bool) -> None:
+        self._done = done
+        self._waiting: list[Wakeup | ThreadWakeup] = []
+        self._lock = threading.Lock()
+
+    def enlist(self, wakeup: Wakeup | ThreadWakeup) -> bool:
+        """Have *wakeup* set when it is known; False if that is so already."""
+        with self._lock:
+            if not self._done:
+                self._waiting.append(wakeup)
+            return not self._done
+
+    def _known(self) -> list[Wakeup | ThreadWakeup]:
+        """It is known from now on; who has to go on."""
+        with self._lock:
+            self._done = True
+            waiting, self._waiting = self._waiting, []
+        return waiting
+
+
 @final
-class Ticket:
+class Ticket(_Awaited):
     """A delta that was appended, and who waits for it."""
 
-    __slots__ = ("_lock", "_waiting", "commit", "done", "error", "number", "revision")
+    __slots__ = ("commit", "error", "number", "revision")
 
     def __init__(self, revision: int, commit: Commit | None) -> None:
+        super().__init__(commit is None)
         self.revision = revision
         self.commit = commit
         self.number = 0
-        self.done = commit is None
         self.error: IncrError | None = None
-        self._waiting: list[Wakeup | ThreadWakeup] = []
-        self._lock = threading.Lock()
 
     def tell(self, error: IncrError | None) -> None:
         """It is durable, or will not be."""
         commit = self.commit
         if error is not None and commit is not None:
             commit.failed()
-        with self._lock:
-            self.error, self.done, self.commit = error, True, None
-            waiting, self._waiting = self._waiting, []
-        for wakeup in waiting:
+        self.error, self.commit = error, None
+        for wakeup in self._known():
             wake(wakeup)
         if error is None and commit is not None:
             commit.durable()
-
-    def enlist(self, wakeup: Wakeup | ThreadWakeup) -> bool:
-        """Have *wakeup* set when it is known; False if that is so already."""
-        with self._lock:
-            if not self.done:
-                self._waiting.append(wakeup)
-            return not self.done
 
     def result(self) -> int:
         """The revision that is durable.
@@ -65,33 +79,22 @@ class Ticket:
 
 
 @final
-class Group:
+class Group(_Awaited):
     """Tasks that wait for one of them to append what all of them have written."""
 
-    __slots__ = ("_error", "_lock", "_ticket", "_waiting", "begun", "over")
+    __slots__ = ("_error", "_ticket", "begun")
 
     def __init__(self) -> None:
+        super().__init__(False)
         #: Nobody may join any more.
         self.begun = False
-        self.over = False
         self._ticket: Ticket | None = None
         self._error: BaseException | None = None
-        self._waiting: list[Wakeup] = []
-        self._lock = threading.Lock()
-
-    def enlist(self, wakeup: Wakeup) -> bool:
-        """Have *wakeup* set when it is known what came of it; False if that is so already."""
-        with self._lock:
-            if not self.over:
-                self._waiting.append(wakeup)
-            return not self.over
 
     def tell(self, ticket: Ticket | None, error: BaseException | None) -> None:
         """It was appended, or not; neither: it never began. Who waits goes on waiting for the ticket."""
-        with self._lock:
-            self._ticket, self._error, self.over = ticket, error, True
-            waiting, self._waiting = self._waiting, []
-        for wakeup in waiting:
+        self._ticket, self._error = ticket, error
+        for wakeup in self._known():
             if ticket is None or not ticket.enlist(wakeup):
                 wake(wakeup)
 

@@ -44,7 +44,7 @@ class _Pending:
 class Pipeline:
     """What appends to one store."""
 
-    __slots__ = ("_current", "_pending", "_told", "_untold", "order", "writer")
+    __slots__ = ("_current", "_pending", "order", "writer")
 
     def __init__(self, writer: Writer, current: Current) -> None:
         self.writer = writer
@@ -52,9 +52,6 @@ class Pipeline:
         self.order = threading.RLock()
         #: Deltas that may have to be taken back, the oldest first.
         self._pending: deque[_Pending] = deque()
-        #: What somebody will be told about, and the lock and signal of that.
-        self._untold: set[Ticket] = set()
-        self._told = threading.Condition()
 
     # spec: store.append
     def append(
@@ -93,12 +90,7 @@ class Pipeline:
         Raises:
             StoreBrokenError: it is not known what is on the disk.
         """
-        with self._told:
-            waiting = self._untold.copy()
-        through = self.writer.flush()
-        with self._told:
-            self._told.wait_for(lambda: waiting.isdisjoint(self._untold))
-        return through
+        return self.writer.flush_and_tell()
 
     # spec: store.take-back
     def take_back(self) -> None:
@@ -118,13 +110,9 @@ class Pipeline:
         ticket = Ticket([packed], None if told is None else partial(self._tell, told))
         pending = _Pending(step, ticket)
         self._pending.append(pending)
-        if told is not None:
-            with self._told:
-                self._untold.add(ticket)
         try:
             self.writer.put(ticket, later=later)
         except BaseException:
-            self._was_told(ticket)
             self._pending.pop()
             self._current.take_back(step)
             raise
@@ -133,12 +121,4 @@ class Pipeline:
     def _tell(self, told: Told, ticket: Ticket) -> None:
         if ticket.error is not None:
             self.take_back()
-        try:
-            told(ticket.error)
-        finally:
-            self._was_told(ticket)
-
-    def _was_told(self, ticket: Ticket) -> None:
-        with self._told:
-            self._untold.discard(ticket)
-            self._told.notify_all()
+        told(ticket.error)

@@ -251,6 +251,23 @@ class Writer:
             self._appender.require()
             return self.synced_through
 
+    def flush_and_tell(self) -> int:
+        """`flush`, and have everybody called back whose entries were queued before.
+
+        Raises:
+            as `flush`.
+        """
+        with self._changed:
+            waiting = set(self._untold)
+        through = self.flush()
+        with self._changed:
+            while not waiting.isdisjoint(self._untold):
+                if self._next_untold() is not None:
+                    self._tell()
+                else:
+                    self._changed.wait()
+        return through
+
     # spec: log.durable
     def durable(self, through: int, timeout: float | None) -> bool:
         """Wait until the entries up to *through* are on the disk; False if they were not after *timeout* seconds.
@@ -367,6 +384,7 @@ class Writer:
             finally:
                 self._changed.acquire()
             self._untold.pop(ticket, None)
+            self._changed.notify_all()
 
     def _next_untold(self) -> Ticket | None:
         for ticket in self._untold:

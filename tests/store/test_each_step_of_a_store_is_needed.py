@@ -243,9 +243,9 @@ MUTANTS = [
     ),
     Mutant(
         "nobody waits until all were told",
-        "pipeline",
-        "self._told.wait_for(lambda: waiting.isdisjoint(self._untold))",
-        "pass",
+        "writer",
+        "while not waiting.isdisjoint(self._untold):",
+        "while False:",
         "store:somebody_is_told_before_a_sync_is_over",
     ),
     Mutant(
