@@ -6,56 +6,17 @@ from __future__ import annotations
 import gc
 import os
 import random
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 import incr
+from cells import CELLS, Cell, Inputs, everything, from_scratch
 from incr.store import MemoryDirectory, file_store
 
 DEEP = os.environ.get("INCR_HYPOTHESIS_PROFILE") == "deep"
-CELLS = 12
-Inputs = dict[int, int]
-
-
-@incr.input
-class Cell:
-    number: int = incr.key()
-    value: int
-
-
-@incr.query
-def half(db: incr.View, number: int) -> int:
-    cell = db.get(Cell, number)
-    return -1 if cell is None else cell.value // 2
-
-
-@incr.query
-def pair(db: incr.View, number: int) -> int:
-    return half(db, number) + 10 * half(db, (number + 1) % CELLS)
-
-
-@incr.query
-def everything(db: incr.View) -> int:
-    return sum(pair(db, number) * (number + 1) for number in range(CELLS)) + 7 * len(list(db.keys(Cell)))
-
-
-def from_scratch(inputs: Inputs) -> int:
-    halves = [inputs[number] // 2 if number in inputs else -1 for number in range(CELLS)]
-    pairs = [halves[number] + 10 * halves[(number + 1) % CELLS] for number in range(CELLS)]
-    return sum(value * (number + 1) for number, value in enumerate(pairs)) + 7 * len(inputs)
-
-
-@pytest.fixture
-def often() -> Iterator[None]:
-    """Threads take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 class Life:

@@ -12,11 +12,12 @@ import trio
 
 import incr
 from held_disks import HeldDisk
+from incr._durable import _session
 from incr.store import MemoryDirectory
 from tasks import no_trace
 
 #: More than a commit encodes on the event loop, so that it takes a thread.
-MANY = 100
+MANY = _session._FEW + 1
 
 
 @incr.input

@@ -13,11 +13,12 @@ import trio
 import trio.testing
 
 import incr
+from incr._durable import _session
 from incr.store import MemoryStore
 
 Open = Callable[..., Any]
 #: More than an event loop commits by itself.
-MUCH = 300
+MUCH = _session._FEW + 1
 go_on = threading.Event()
 
 
