@@ -1,4 +1,4 @@
-"""The fixtures `db` and `ran`, whether or not incr is installed in a way that lets pytest find its plugin; and `often`."""
+"""Fixtures: `db` and `ran`, whether or not incr is installed so that pytest finds its plugin, and `often`."""
 
 from __future__ import annotations
 
